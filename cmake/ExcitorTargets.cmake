@@ -1,0 +1,87 @@
+# The two kinds of target in this project: one static library and one test binary a folder.
+
+# excitor_library(FOLDER SOURCES file... [DEPENDS folder...] [PUBLIC target...] [PRIVATE target...])
+# makes excitor_<FOLDER> from src/<FOLDER>. DEPENDS names folders, PUBLIC and PRIVATE libraries of others.
+function(excitor_library folder)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;PUBLIC;PRIVATE")
+  set(target excitor_${folder})
+  list(TRANSFORM arg_DEPENDS PREPEND excitor_)
+  excitor_only_existing(arg_SOURCES arg_DEPENDS)  # while folders are being written
+  if(NOT arg_SOURCES)
+    return()
+  endif()
+  add_library(${target} STATIC ${arg_SOURCES})
+  target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/include"
+                                              "${PROJECT_BINARY_DIR}/include")
+  target_link_libraries(${target} PUBLIC ${arg_DEPENDS} ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
+  excitor_compile_options(${target})
+
+  # The first library that uses LibTorch owns the precompiled header; all that stand on it reuse it.
+  if("LibTorch::LibTorch" IN_LIST arg_PUBLIC)
+    set_target_properties(${target} PROPERTIES EXCITOR_PCH_OWNER ${target})
+    if(EXCITOR_PRECOMPILED_HEADER)
+      target_precompile_headers(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src/precompiled.h")
+    endif()
+  else()
+    excitor_reuse_precompiled_header(${target} ${arg_DEPENDS})
+  endif()
+endfunction()
+
+# excitor_test(FOLDER SOURCES file... [DEPENDS folder...] [PRIVATE target...])
+# makes the GoogleTest binary test_<FOLDER> from tests/<FOLDER> and one CTest of that name. Tests run in the
+# repository's root, with one thread each.
+function(excitor_test folder)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;PRIVATE")
+  set(target test_${folder})
+  set(libraries ${folder} ${arg_DEPENDS})
+  list(TRANSFORM libraries PREPEND excitor_)
+  excitor_only_existing(arg_SOURCES libraries)  # while folders are being written
+  if(NOT arg_SOURCES OR NOT TARGET excitor_${folder})
+    return()
+  endif()
+  add_executable(${target} ${arg_SOURCES})
+  target_link_libraries(${target} PRIVATE ${libraries} ${arg_PRIVATE} GTest::gmock GTest::gtest_main)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+  excitor_compile_options(${target})
+  excitor_reuse_precompiled_header(${target} ${libraries})
+
+  add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(${folder} PROPERTIES LABELS unit ENVIRONMENT "OMP_NUM_THREADS=1")
+endfunction()
+
+function(excitor_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra ${EXCITOR_PCH_OPTIONS})
+endfunction()
+
+# Gives `target` the precompiled header of the first library behind `dependencies` that uses LibTorch, if any does.
+function(excitor_reuse_precompiled_header target)
+  foreach(dependency IN LISTS ARGN)
+    get_target_property(owner ${dependency} EXCITOR_PCH_OWNER)
+    if(owner)
+      set_target_properties(${target} PROPERTIES EXCITOR_PCH_OWNER ${owner})
+      if(EXCITOR_PRECOMPILED_HEADER)
+        target_precompile_headers(${target} REUSE_FROM ${owner})
+      endif()
+      return()
+    endif()
+  endforeach()
+endfunction()
+
+# TEMPORARY, while folders are being written: drops sources and libraries that are not there yet, and says so.
+function(excitor_only_existing sources_name libraries_name)
+  foreach(source IN LISTS ${sources_name})
+    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${source}")
+      message(WARNING "not there yet: ${CMAKE_CURRENT_SOURCE_DIR}/${source}")
+      list(REMOVE_ITEM ${sources_name} "${source}")
+    endif()
+  endforeach()
+  foreach(library IN LISTS ${libraries_name})
+    if(NOT TARGET ${library})
+      message(WARNING "not there yet: ${library}")
+      list(REMOVE_ITEM ${libraries_name} "${library}")
+    endif()
+  endforeach()
+  set(${sources_name} "${${sources_name}}" PARENT_SCOPE)
+  set(${libraries_name} "${${libraries_name}}" PARENT_SCOPE)
+endfunction()

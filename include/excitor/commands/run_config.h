@@ -1,0 +1,68 @@
+// The whole configuration of a training run: contract of the JSON file, and of config.json in a run's folder.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <excitor/data/data_settings.h>
+#include <excitor/methods/method.h>
+#include <excitor/model/llama_config.h>
+#include <excitor/train/train_settings.h>
+#include <excitor/util/describe.h>
+
+namespace excitor {
+
+/// `model`: where the frozen weights come from.
+struct ModelSettings {
+  std::string path;                 ///< Hugging Face folder; empty with init
+  std::string dtype = "auto";       ///< type of the frozen weights
+  std::optional<LlamaConfig> init;  ///< random weights of this shape instead
+  std::string tokenizer;            ///< a tokenizer file or folder; default: the model's folder
+  void describe(Describer& d);
+};
+
+/// `method`: its type, a start from an adapter's weights, and the method's own settings.
+struct MethodSettings {
+  std::string type = "excitor";
+  std::string adapter_path;         ///< start from this adapter's weights
+  std::string save_dtype = "auto";  ///< method full: type of the written weights
+  std::shared_ptr<Method> method;
+  void describe(Describer& d);
+};
+
+/// `distributed`
+struct DistributedSettings {
+  std::string device = "auto";
+  Json devices = "auto";
+  void describe(Describer& d);
+};
+
+struct RunConfig {
+  ModelSettings model;
+  MethodSettings method;
+  DataSettings data;
+  TrainSettings train;
+  EvalSettings eval;
+  CheckpointSettings checkpoint;
+  LoggingSettings logging;
+  DistributedSettings distributed;
+  std::string output_dir;
+  void describe(Describer& d);
+};
+
+/// Reads `file`, applies `overrides` ("a.b=value"), makes relative paths absolute (relative to the file) and checks everything that
+/// needs no weights. Throws ConfigError with all problems at once.
+RunConfig read_run_config(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+
+/// Every setting with its default written out.
+Json write_run_config(RunConfig& config);
+
+/// JSON Schema of the configuration, the settings of all methods included.
+Json run_config_schema();
+/// The same as a Markdown page.
+std::string run_config_reference();
+
+}  // namespace excitor

@@ -1,0 +1,51 @@
+// Which examples make up which optimiser step, as a function of (seed, step): resumable from the step alone.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <excitor/data/dataset.h>
+
+namespace excitor {
+
+/// Deals the dataset out in global batches. Each epoch is a new permutation (or the file's order); the last
+/// batch of an epoch holds what is left.
+class Sampler {
+ public:
+  struct Options {
+    int64_t examples = 0;
+    int64_t global_batch_size = 1;  ///< examples of one optimiser step, over all processes
+    bool shuffle = true;
+    uint64_t seed = 0;
+  };
+  explicit Sampler(const Options& options);
+
+  int64_t steps_per_epoch() const;
+  /// Indices of the examples of optimiser step `step` (from 0).
+  std::vector<int64_t> global_batch(int64_t step);
+  /// Epochs finished after `steps` steps, as a fraction.
+  double epoch_after(int64_t steps) const;
+
+ private:
+  Options options_;
+  int64_t cached_epoch_ = -1;
+  std::vector<int64_t> order_;
+};
+
+/// The share of process `rank` of `world_size`: every world_size-th example.
+std::vector<int64_t> share_of_rank(std::span<const int64_t> global_batch, int64_t rank, int64_t world_size);
+
+struct MicroBatchLimits {
+  bool packing = true;
+  int64_t max_examples = 1;  ///< of a micro-batch when not packing
+  int64_t max_tokens = 512;  ///< of a micro-batch when packing; a longer example stands alone
+};
+
+/// Lays examples into micro-batches: as many as fit the token budget (first fit, longest first), or
+/// max_examples each, sorted by length. The mathematics of a step does not depend on it.
+std::vector<std::vector<int64_t>> lay_into_micro_batches(std::span<const int64_t> examples,
+                                                         const Dataset& dataset,
+                                                         const MicroBatchLimits& limits);
+
+}  // namespace excitor

@@ -1,0 +1,63 @@
+// The shape of a LLaMA: config.json of Hugging Face, or `model.init` of a configuration.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <excitor/model/rope.h>
+#include <excitor/util/describe.h>
+#include <excitor/util/settings.h>
+
+namespace excitor {
+
+/// Names and defaults are transformers' LlamaConfig.
+struct LlamaConfig {
+  int64_t vocab_size = 32000;
+  int64_t hidden_size = 4096;
+  int64_t intermediate_size = 11008;
+  int64_t num_hidden_layers = 32;
+  int64_t num_attention_heads = 32;
+  std::optional<int64_t> num_key_value_heads;  ///< absent: num_attention_heads
+  std::optional<int64_t> head_dim;             ///< absent: hidden_size / num_attention_heads
+  std::string hidden_act = "silu";
+  int64_t max_position_embeddings = 2048;
+  double initializer_range = 0.02;
+  double rms_norm_eps = 1e-6;
+  bool tie_word_embeddings = false;
+  bool attention_bias = false;  ///< q, k, v and o
+  bool mlp_bias = false;        ///< gate, up and down
+  Json bos_token_id = 1;
+  Json eos_token_id = 2;        ///< an integer or a list of integers
+  double rope_theta = 10000.0;
+  Json rope_scaling;            ///< spelling of transformers 4
+  Json rope_parameters;         ///< spelling of transformers 5
+
+  void describe(Describer& d);
+
+  int64_t query_heads() const { return num_attention_heads; }
+  int64_t key_heads() const { return num_key_value_heads.value_or(num_attention_heads); }
+  int64_t head_width() const { return head_dim.value_or(hidden_size / num_attention_heads); }
+  int64_t query_width() const { return query_heads() * head_width(); }  ///< H·d
+  int64_t key_width() const { return key_heads() * head_width(); }      ///< G·d
+  std::vector<int64_t> eos_ids() const;
+  /// The rotary embedding, resolved from either spelling. Throws ConfigError (see check()).
+  RopeConfig rope() const;
+
+  /// Adds what can't be: sizes that are not positive, heads that do not divide, an odd head width, an activation other than
+  /// silu, rope settings that are incomplete or unknown.
+  void check(const std::string& path, Problems& problems) const;
+};
+
+/// Reads `folder`/config.json. Keys that LLaMA does not need are ignored; a model_type other than "llama" is refused.
+/// Throws ConfigError (no such folder, no config.json, not JSON) or CheckpointError (impossible shape), all faults at once.
+LlamaConfig read_llama_config(const std::filesystem::path& folder);
+
+/// config.json as transformers 4 and 5 read it: rope in both spellings, `torch_dtype` and `dtype`.
+Json write_llama_config(const LlamaConfig& config, const std::string& dtype);
+
+}  // namespace excitor

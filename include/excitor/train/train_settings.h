@@ -1,0 +1,66 @@
+// The sections `train`, `eval` and `logging` of a configuration.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <excitor/util/describe.h>
+
+namespace excitor {
+
+enum class LrScheduler { cosine, linear, constant };
+enum class Precision { automatic, fp32, bf16, fp16 };
+enum class Resume { automatic, never };
+
+struct TrainSettings {
+  double epochs = 3;                            ///< passes over the training data; may be a fraction
+  std::optional<int64_t> max_steps;             ///< ends earlier (or later) than epochs
+  double learning_rate = 1e-3;
+  double min_learning_rate = 0;
+  LrScheduler lr_scheduler_type = LrScheduler::cosine;
+  double warmup_ratio = 0.03;
+  std::optional<int64_t> warmup_steps;          ///< instead of warmup_ratio
+  int64_t micro_batch_size = 4;                 ///< examples
+  std::optional<int64_t> micro_batch_tokens;    ///< packing: tokens of a micro-batch; default micro_batch_size × max_seq_length
+  int64_t gradient_accumulation_steps = 1;
+  std::optional<int64_t> global_batch_size;     ///< examples; instead of gradient_accumulation_steps
+  double max_grad_norm = 1.0;                   ///< 0: no clipping
+  double weight_decay = 0.02;                   ///< on tensors of two or more dimensions
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.999;
+  double adam_epsilon = 1e-8;
+  int64_t seed = 0;
+  Precision precision = Precision::automatic;   ///< of the activations
+  bool deterministic = true;
+  void describe(Describer& d);
+  /// Examples of one optimiser step.
+  int64_t examples_per_step(int64_t processes) const;
+};
+
+/// Text that the model should not get worse at.
+struct ForgettingSettings {
+  std::string path;  ///< text file (blank lines between documents) or JSONL with rows {"text"}
+  void describe(Describer& d);
+};
+
+struct EvalSettings {
+  std::optional<int64_t> eval_steps;  ///< default: at the end of each epoch
+  std::optional<ForgettingSettings> forgetting;
+  void describe(Describer& d);
+};
+
+struct LoggingSettings {
+  int64_t logging_steps = 1;  ///< steps between lines of metrics.jsonl
+  void describe(Describer& d);
+};
+
+struct CheckpointSettings {
+  std::optional<int64_t> save_steps;    ///< steps between checkpoints
+  std::optional<double> save_seconds;   ///< seconds between checkpoints
+  int64_t save_total_limit = 3;        ///< older ones are removed; 0: all are kept
+  Resume resume = Resume::automatic;
+  void describe(Describer& d);
+};
+
+}  // namespace excitor

@@ -1,0 +1,17 @@
+// What the operating system knows of this process.
+#pragma once
+
+#include <cstdint>
+
+namespace excitor {
+
+/// Largest resident memory of this process so far, in bytes.
+int64_t peak_memory_bytes();
+
+/// Seconds since this process was started (by the kernel's clock, so loading the program counts).
+double seconds_since_process_start();
+
+/// True when standard error is a terminal.
+bool stderr_is_terminal();
+
+}  // namespace excitor

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Builds everything and runs all tests: the C++ ones, then those that compare files and numbers with other programs
+# (transformers, PEFT, gguf) from Python. Installs what is missing first; arguments go to CMake.
+source "$(dirname "$0")/lib.sh"
+
+install_packages
+install_torch "$@"
+build all "$@"
+
+say "C++ tests"
+ctest --preset release
+
+say "Python tests"
+install_wheels torch "${torch_wheels[@]}"
+install_wheels tests -r tests/requirements.txt
+.venv/bin/python scripts/stub_cuda_libraries.py .venv/cuda-stubs
+LD_LIBRARY_PATH="$PWD/.venv/cuda-stubs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" .venv/bin/python -m pytest -q tests/python
+say "All tests passed"

@@ -1,0 +1,20 @@
+// The subcommands: each adds itself to the command line in its own file.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace excitor {
+
+/// What every subcommand returns through: the exit code of the process.
+struct CommandResult {
+  int exit_code = 0;
+};
+
+void add_train_command(CLI::App& app, CommandResult& result);
+void add_generate_command(CLI::App& app, CommandResult& result);
+void add_inspect_command(CLI::App& app, CommandResult& result);
+void add_schema_command(CLI::App& app, CommandResult& result);
+
+}  // namespace excitor

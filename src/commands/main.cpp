@@ -1,0 +1,69 @@
+#include <excitor/commands/main.h>
+
+#include <csignal>
+#include <exception>
+#include <new>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <c10/util/Exception.h>
+
+#include <excitor/util/error.h>
+#include <excitor/util/log.h>
+#include <excitor/version.h>
+
+#include "commands.h"
+
+namespace excitor {
+namespace {
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  excitor train configs/tiny-world/excitor.json train.learning_rate=0.003\n"
+    "  excitor generate models/tiny-world --adapter runs/tiny-world-excitor/adapter --prompt \"What colour is the fox?\"\n"
+    "  excitor inspect model models/tiny-world\n\n"
+    "Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration, 130/143 stopped by Ctrl-C/SIGTERM.";
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App app("Fine-tunes frozen LLaMA models with small bypass modules: LLaMA-Excitor, LoRA, full fine-tuning.", "excitor");
+  app.set_version_flag("--version", std::string("excitor ") + kVersion);
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  CommandResult result;
+  add_train_command(app, result);
+  add_generate_command(app, result);
+  add_inspect_command(app, result);
+  add_schema_command(app, result);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return result.exit_code;
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  // A file-size limit or a closed pipe is then an error of the write, which says what to do, instead of the end of the process.
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return parse_and_run(argc, argv);
+  } catch (const Interrupted& stop) {
+    log::warning(stop.what());
+    return stop.exit_code();
+  } catch (const Error& error) {
+    log::error(error.what());
+    return error.exit_code();
+  } catch (const std::bad_alloc&) {
+    log::error("out of memory: lower train.micro_batch_size (or micro_batch_tokens), or load the model as bfloat16");
+  } catch (const c10::Error& error) {
+    log::error(std::string("LibTorch: ") + error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    log::error(std::string("internal error, please report it: ") + error.what());
+  }
+  return 1;
+}
+
+}  // namespace excitor

@@ -1,0 +1,27 @@
+#include <excitor/data/prompts.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/util/error.h>
+
+#include "json_rows.h"
+
+namespace excitor {
+
+std::vector<Instruction> read_prompts(const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path)) throw ConfigError(fmt::format("{}: no such file of prompts", path.string()));
+  RowErrors errors;
+  std::vector<Instruction> prompts;
+  for_each_json_row(path, errors, [&](const Json& row, const Origin& origin) {
+    const std::string* text = required_string(row, row.contains("prompt") ? "prompt" : "instruction", origin, errors);
+    const bool has_input = row.contains("input") && !row["input"].is_null();
+    const std::string* input = has_input ? required_string(row, "input", origin, errors) : nullptr;
+    if (text && (input || !has_input)) prompts.push_back({*text, input ? *input : ""});
+  });
+  errors.throw_if_any();
+  if (prompts.empty()) throw DataError(path.string() + ": holds no prompts");
+  return prompts;
+}
+
+}  // namespace excitor

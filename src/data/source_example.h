@@ -1,0 +1,37 @@
+// What readers hand on: texts, not yet tokens.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace excitor {
+
+/// Where an example stands. The file's name is shared by all its examples.
+struct Origin {
+  std::shared_ptr<const std::string> file;
+  int64_t number = 0;  ///< line from 1, or row from 0
+  bool is_line = true;
+
+  std::string text() const {  ///< "alpaca.jsonl:17" or "alpaca.json[17]"
+    return *file + (is_line ? ":" + std::to_string(number) : "[" + std::to_string(number) + "]");
+  }
+};
+
+enum class SourceKind { instruction, document };
+
+/// One example before tokenisation: a prompt and its answer, or a document (then `prompt` is unused).
+struct SourceExample {
+  SourceKind kind = SourceKind::instruction;
+  std::string prompt;  ///< rendered by the template
+  std::string text;    ///< the answer, or the document
+  Origin origin;
+};
+
+struct SourceExamples {
+  std::vector<SourceExample> examples;
+  int64_t empty = 0;  ///< documents without text, left out
+};
+
+}  // namespace excitor

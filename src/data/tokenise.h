@@ -1,0 +1,30 @@
+// Texts to token ids and labels, in parallel.
+#pragma once
+
+#include <vector>
+
+#include <excitor/data/data_settings.h>
+#include <excitor/data/dataset.h>
+#include <excitor/tokenizer/tokenizer.h>
+
+#include "memory_dataset.h"
+#include "row_errors.h"
+#include "source_example.h"
+
+namespace excitor {
+
+/// What tokenising some examples gave.
+struct Tokenised {
+  MemoryDataset dataset;
+  DatasetReport report;
+  RowErrors errors;
+
+  void append(const Tokenised& later);
+};
+
+/// Tokenises in up to 16 threads; the order is kept. What is wrong with an example goes to `errors`; what is
+/// wrong with the machine (no memory) is thrown.
+Tokenised tokenise(const std::vector<SourceExample>& sources, const DataSettings& settings,
+                   const Tokenizer& tokenizer);
+
+}  // namespace excitor

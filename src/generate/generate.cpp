@@ -1,0 +1,62 @@
+#include <excitor/generate/generate.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
+#include <fmt/format.h>
+
+#include <excitor/util/error.h>
+#include <excitor/util/random.h>
+#include <excitor/util/signals.h>
+
+#include "text_stream.h"
+
+namespace excitor {
+namespace {
+
+/// Logits [V] after the last of `ids`, which continue the cache's only sequence.
+at::Tensor next_logits(const Generator& generator, const std::vector<TokenId>& ids, KvCache& cache) {
+  const Llama& model = generator.model;
+  const auto count = static_cast<int64_t>(ids.size());
+  const at::Tensor tokens = at::tensor(at::ArrayRef<TokenId>(ids)).to(at::kLong).to(model.device());
+  const at::Tensor last = at::tensor(at::ArrayRef<int64_t>({count - 1})).to(model.device());
+  const TokenBatch batch{.ids = tokens, .segments = Segments({count})};
+  const at::Tensor hidden = model.hidden(batch, {.bypass = generator.bypass, .cache = &cache, .rows = last});
+  return model.logits(hidden, generator.bypass).to(at::kCPU).squeeze(0);
+}
+
+void check_vocabulary(const Llama& model, const Tokenizer& tokenizer) {
+  if (tokenizer.vocab_size() <= model.config().vocab_size) return;
+  throw CheckpointError(fmt::format("the tokenizer has {} tokens, but the model's embedding has {} rows; they do not belong together",
+                                    tokenizer.vocab_size(), model.config().vocab_size));
+}
+
+}  // namespace
+
+Generation Generator::generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings, const TextSink& sink) const {
+  check_vocabulary(model, tokenizer);
+  const at::NoGradGuard no_grad;
+  std::vector<int64_t> ends = model.config().eos_ids();
+  ends.push_back(tokenizer.eos());
+
+  KvCache cache(model.config().num_hidden_layers, 1);
+  Random random(settings.seed, stream_of("generate"));
+  TextStream stream(settings.stop, sink);
+  Generation generation;
+  std::vector<TokenId> context = prompt, fresh = prompt;
+  for (int64_t n = 0; n < settings.max_new_tokens && StopSignals::requested() == 0; ++n) {
+    const TokenId id = sample_token(next_logits(*this, fresh, cache), context, settings, random.uniform());
+    generation.token_ids.push_back(id);
+    if (std::find(ends.begin(), ends.end(), id) != ends.end()) break;
+    context.push_back(id);
+    fresh = {id};
+    if (stream.update(tokenizer.decode(generation.token_ids))) break;
+  }
+  stream.finish();
+  generation.text = stream.text();
+  return generation;
+}
+
+}  // namespace excitor

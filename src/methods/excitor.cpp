@@ -1,0 +1,140 @@
+// LLaMA-Excitor (arXiv 2404.00913): prompts that change the attention keys, and with them only where the frozen model looks.
+// T tokens, D hidden width, G key heads, d head width, K prompts, r rank.
+#include <cmath>
+
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/mul.h>
+#include <fmt/format.h>
+
+#include "methods.h"
+
+namespace excitor {
+namespace {
+
+enum class GateShape { per_head, per_layer };
+enum class PromptAttention { per_head, full_width };
+enum class UpInit { zero, normal };
+
+struct ExcitorSettings {
+  int64_t adapter_len = 30;
+  int64_t adapter_layers = 30;
+  int64_t r = 16;
+  GateShape gate = GateShape::per_head;
+  double gate_init_mean = 0.0;
+  double gate_init_std = 0.02;
+  UpInit up_init = UpInit::normal;
+  PromptAttention prompt_attention = PromptAttention::per_head;
+  bool add_before_rotation = false;
+};
+
+/// The trainable tensors of one layer.
+struct ExcitorTensors {
+  at::Tensor prompt;  // [K,G·d]
+  at::Tensor down;    // [r,D]
+  at::Tensor up;      // [G·d,r]
+  at::Tensor gate;    // [G] or [1]
+};
+
+class ExcitorLayer : public LayerBypass {
+ public:
+  ExcitorLayer(ExcitorTensors tensors, PromptAttention attention, bool add_before_rotation)
+      : tensors_(std::move(tensors)), attention_(attention), add_before_rotation_(add_before_rotation) {}
+
+  /// k' = rotate(k) + gate · softmax(hint Pᵀ/√d) P: the paper's softmax(S + g·S_extra), written as changed keys.
+  at::Tensor keys(const at::Tensor& x, const at::Tensor& k, const Step& step) const override {
+    const at::Tensor gate = tensors_.gate.to(k.scalar_type()).view({1, -1, 1});
+    const at::Tensor change = at::mul(gate, extra_keys(x, k.size(1)));  // [T,G,d]
+    return add_before_rotation_ ? step.rotary(k.add(change)) : step.rotary(k).add(change);
+  }
+
+ private:
+  /// Attention of each token's hint over the prompts, which are keys and values at once. [T,G,d]
+  at::Tensor extra_keys(const at::Tensor& x, int64_t key_heads) const {
+    const auto type = x.scalar_type();
+    const at::Tensor hint = at::linear(at::linear(x, tensors_.down.to(type)), tensors_.up.to(type));  // [T,G·d]
+    const int64_t heads = attention_ == PromptAttention::per_head ? key_heads : 1;
+    const auto split = [heads](const at::Tensor& y) {  // [n,G·d] -> [1,heads,n,·]
+      return y.view({y.size(0), heads, -1}).transpose(0, 1).unsqueeze(0);
+    };
+    const at::Tensor prompt = split(tensors_.prompt.to(type));
+    const at::Tensor extra = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(split(hint), prompt, prompt));
+    return extra.squeeze(0).transpose(0, 1).reshape({x.size(0), key_heads, -1});
+  }
+
+  ExcitorTensors tensors_;
+  PromptAttention attention_;
+  bool add_before_rotation_;
+};
+
+class ExcitorMethod : public Method {
+ public:
+  std::string_view name() const override { return "excitor"; }
+  std::string_view peft_type() const override { return "EXCITOR"; }
+
+  void describe(Describer& d) override {
+    ExcitorSettings& s = settings_;
+    d.field("adapter_len", s.adapter_len, "Prompts a layer (K).", kAtLeastOne);
+    d.field("adapter_layers", s.adapter_layers, "Number of layers with a bypass, counted from the top.", kAtLeastOne);
+    d.field("r", s.r, "Rank of the hint, W_up W_down h.", kAtLeastOne);
+    d.choice("gate", s.gate, {{"per_head", GateShape::per_head}, {"per_layer", GateShape::per_layer}},
+             "One gate for each key head, or one for the layer.");
+    d.field("gate_init_mean", s.gate_init_mean, "Mean of the gates at the start (the paper's cold start: 0).");
+    d.field("gate_init_std", s.gate_init_std, "Standard deviation of the gates at the start.", kNonNegative);
+    d.choice("up_init", s.up_init, {{"zero", UpInit::zero}, {"normal", UpInit::normal}},
+             "Start of W_up: zero (every token gets the same extra key: equal to the base whatever the gate) or normal with "
+             "standard deviation 1/sqrt(r).");
+    d.choice("prompt_attention", s.prompt_attention,
+             {{"per_head", PromptAttention::per_head}, {"full_width", PromptAttention::full_width}},
+             "Attention over the prompts for each key head, or once over the whole key width.");
+    d.field("add_before_rotation", s.add_before_rotation, "Add the extra key before the rotary embedding instead of after it.");
+  }
+
+  void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
+    if (settings_.adapter_layers > model.num_hidden_layers) {
+      problems.add(path + ".adapter_layers", fmt::format("found {}, but the model has {} layers", settings_.adapter_layers,
+                                                         model.num_hidden_layers));
+    }
+  }
+
+  std::vector<ParameterSpec> parameters(const LlamaConfig& model) const override {
+    const ExcitorSettings& s = settings_;
+    const int64_t width = model.key_width(), hidden = model.hidden_size;
+    const int64_t gates = s.gate == GateShape::per_head ? model.key_heads() : 1;
+    const Init up = s.up_init == UpInit::zero ? Init::constant(0) : Init::normal(0, 1 / std::sqrt(static_cast<double>(s.r)));
+    std::vector<ParameterSpec> specs;
+    for (int64_t layer = first_layer(model); layer < model.num_hidden_layers; ++layer) {
+      const std::string name = layer_prefix(layer) + "self_attn.";
+      specs.push_back({name + "excitor_prompt", {s.adapter_len, width}, Init::normal(0, 1)});
+      specs.push_back({name + "excitor_down.weight", {s.r, hidden}, Init::uniform(1 / std::sqrt(static_cast<double>(hidden)))});
+      specs.push_back({name + "excitor_up.weight", {width, s.r}, up});
+      specs.push_back({name + "excitor_gate", {gates}, Init::normal(s.gate_init_mean, s.gate_init_std)});
+    }
+    return specs;
+  }
+
+  std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model, const ParameterSet& parameters) const override {
+    auto bypass = std::make_unique<LayerwiseBypass>(model.num_hidden_layers);
+    for (int64_t layer = first_layer(model); layer < model.num_hidden_layers; ++layer) {
+      const std::string name = layer_prefix(layer) + "self_attn.";
+      ExcitorTensors tensors{.prompt = parameters.at(name + "excitor_prompt"),
+                             .down = parameters.at(name + "excitor_down.weight"),
+                             .up = parameters.at(name + "excitor_up.weight"),
+                             .gate = parameters.at(name + "excitor_gate")};
+      bypass->set(layer, std::make_unique<ExcitorLayer>(std::move(tensors), settings_.prompt_attention,
+                                                        settings_.add_before_rotation));
+    }
+    return bypass;
+  }
+
+ private:
+  int64_t first_layer(const LlamaConfig& model) const { return model.num_hidden_layers - settings_.adapter_layers; }
+
+  ExcitorSettings settings_;
+};
+
+}  // namespace
+
+std::unique_ptr<Method> make_excitor() { return std::make_unique<ExcitorMethod>(); }
+
+}  // namespace excitor

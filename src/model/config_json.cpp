@@ -1,0 +1,79 @@
+// config.json of Hugging Face: reading and writing.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/model/llama_config.h>
+#include <excitor/util/error.h>
+
+namespace excitor {
+namespace {
+
+/// The keys of `all` that LlamaConfig has; a null keeps the default.
+Json known_keys(const Json& all) {
+  LlamaConfig defaults;
+  Json known = Json::object();
+  for (const auto& path : list_paths([&](Describer& d) { defaults.describe(d); })) {
+    if (all.contains(path) && !all[path].is_null()) known[path] = all[path];
+  }
+  if (all.contains("eos_token_id") && all["eos_token_id"].is_null()) known["eos_token_id"] = nullptr;
+  return known;
+}
+
+void check_model_type(const Json& json, Problems& problems) {
+  if (!json.contains("model_type")) return;
+  if (json["model_type"].is_string() && json["model_type"].get<std::string>() == "llama") return;
+  problems.add("model_type", fmt::format("found {}, expected \"llama\": only LLaMA models can be loaded",
+                                         describe_value(json["model_type"])));
+}
+
+void check_required(const Json& json, Problems& problems) {
+  for (const char* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"}) {
+    if (!json.contains(key)) problems.add(key, "is missing");
+  }
+}
+
+}  // namespace
+
+LlamaConfig read_llama_config(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(folder)) {
+    throw ConfigError(fmt::format("{}: no such model folder; expected a Hugging Face folder with config.json", folder.string()));
+  }
+  const fs::path path = folder / "config.json";
+  if (!fs::exists(path)) {
+    throw ConfigError(fmt::format("{}: has no config.json, so it is not a Hugging Face model folder", folder.string()));
+  }
+  const Json json = read_json_file(path);
+  if (!json.is_object()) throw CheckpointError(fmt::format("{}: found {}, expected an object", path.string(), describe_value(json)));
+  Problems problems;
+  check_model_type(json, problems);
+  check_required(json, problems);
+  LlamaConfig config;
+  read_settings(known_keys(json), [&](Describer& d) { config.describe(d); }, {}, problems);
+  config.check("", problems);
+  problems.throw_if_any(path.string());
+  return config;
+}
+
+Json write_llama_config(const LlamaConfig& config, const std::string& dtype) {
+  LlamaConfig copy = config;
+  Json json = {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}};
+  json.update(write_settings([&](Describer& d) { copy.describe(d); }));
+  json["num_key_value_heads"] = config.key_heads();
+  json["head_dim"] = config.head_width();
+  // Both spellings of the rotary settings, saying the same.
+  const bool scaled = config.rope_scaling.is_object() && !config.rope_scaling.empty();
+  Json rope = scaled ? config.rope_scaling : config.rope_parameters.is_object() ? config.rope_parameters : Json::object();
+  if (!rope.contains("rope_type")) rope["rope_type"] = rope.contains("type") ? rope["type"] : Json("default");
+  const double theta = config.rope().theta;
+  rope["rope_theta"] = theta;
+  json["rope_theta"] = theta;
+  json["rope_scaling"] = rope["rope_type"] == "default" ? Json(nullptr) : rope;
+  json["rope_parameters"] = rope;
+  json["torch_dtype"] = dtype;
+  json["dtype"] = dtype;
+  json["use_cache"] = true;
+  return json;
+}
+
+}  // namespace excitor

@@ -1,0 +1,35 @@
+#include <excitor/model/llama_config.h>
+
+#include <nlohmann/json.hpp>
+
+namespace excitor {
+
+void LlamaConfig::describe(Describer& d) {
+  d.field("vocab_size", vocab_size, "Rows of the embedding.", kAtLeastOne);
+  d.field("hidden_size", hidden_size, "Width of the residual stream.", kAtLeastOne);
+  d.field("intermediate_size", intermediate_size, "Width of the feed-forward block.", kAtLeastOne);
+  d.field("num_hidden_layers", num_hidden_layers, "Decoder layers.", kAtLeastOne);
+  d.field("num_attention_heads", num_attention_heads, "Query heads.", kAtLeastOne);
+  d.field("num_key_value_heads", num_key_value_heads, "Key/value heads (grouped-query attention); default: num_attention_heads.", kAtLeastOne);
+  d.field("head_dim", head_dim, "Width of a head; default: hidden_size / num_attention_heads.", kAtLeastOne);
+  d.field("hidden_act", hidden_act, "Activation of the feed-forward block; only \"silu\".");
+  d.field("max_position_embeddings", max_position_embeddings, "Context length in tokens.", kAtLeastOne);
+  d.field("initializer_range", initializer_range, "Standard deviation of random weights.", kNonNegative);
+  d.field("rms_norm_eps", rms_norm_eps, "Epsilon of RMSNorm.", kPositive);
+  d.field("tie_word_embeddings", tie_word_embeddings, "The output layer is the embedding.");
+  d.field("attention_bias", attention_bias, "Biases on q, k, v and o.");
+  d.field("mlp_bias", mlp_bias, "Biases on gate, up and down.");
+  d.field("bos_token_id", bos_token_id, "Id that begins a text.");
+  d.field("eos_token_id", eos_token_id, "Id, or list of ids, that ends a text.");
+  d.field("rope_theta", rope_theta, "Base of the rotary frequencies.", kPositive);
+  d.field("rope_scaling", rope_scaling, "Scaling of the rotary frequencies, as transformers 4 writes it.");
+  d.field("rope_parameters", rope_parameters, "Theta and scaling of the rotary frequencies, as transformers 5 writes it.");
+}
+
+std::vector<int64_t> LlamaConfig::eos_ids() const {
+  if (eos_token_id.is_number_integer()) return {eos_token_id.get<int64_t>()};
+  if (eos_token_id.is_array()) return eos_token_id.get<std::vector<int64_t>>();
+  return {};
+}
+
+}  // namespace excitor

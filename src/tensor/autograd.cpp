@@ -1,0 +1,68 @@
+#include <excitor/tensor/autograd.h>
+
+#include <memory>
+#include <utility>
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/ones_like.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+
+namespace excitor {
+namespace {
+
+using torch::autograd::Node;
+using torch::autograd::variable_list;
+
+/// A graph node whose derivative is a std::function.
+class FunctionNode : public Node {
+ public:
+  FunctionNode(const char* name, BackwardFunction backward, size_t inputs)
+      : name_(name), backward_(std::move(backward)), inputs_(inputs) {}
+
+  std::string name() const override { return name_; }
+  void release_variables() override { backward_ = nullptr; }
+
+ protected:
+  variable_list apply(variable_list&& grads) override {
+    if (!grads[0].defined()) return variable_list(inputs_);
+    TORCH_CHECK(backward_ != nullptr, name_, ": backward ran twice through the same graph");
+    std::vector<bool> needs(inputs_);
+    for (size_t i = 0; i < inputs_; ++i) needs[i] = task_should_compute_output(i);
+    return backward_(grads[0], needs);
+  }
+
+ private:
+  const char* name_;
+  BackwardFunction backward_;
+  size_t inputs_;
+};
+
+}  // namespace
+
+bool any_requires_grad(std::initializer_list<at::Tensor> inputs) {
+  if (!at::GradMode::is_enabled()) return false;
+  for (const auto& input : inputs) {
+    if (input.defined() && input.requires_grad()) return true;
+  }
+  return false;
+}
+
+at::Tensor attach_backward(const char* name, at::Tensor output, const std::vector<at::Tensor>& inputs,
+                           BackwardFunction backward) {
+  bool needed = false;
+  for (const auto& input : inputs) needed = needed || any_requires_grad({input});
+  if (!needed) return output;
+  const std::shared_ptr<Node> node(new FunctionNode(name, std::move(backward), inputs.size()),
+                                   torch::autograd::deleteNode);
+  node->set_next_edges(torch::autograd::collect_next_edges(inputs));
+  torch::autograd::set_history(output, node);
+  return output;
+}
+
+void run_backward(const at::Tensor& loss) {
+  torch::autograd::backward({loss}, {at::ones_like(loss)});
+}
+
+}  // namespace excitor

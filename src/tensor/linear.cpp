@@ -1,0 +1,37 @@
+#include <excitor/tensor/linear.h>
+
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/mm.h>
+
+namespace excitor {
+namespace {
+
+class DenseWeight : public LinearWeight {
+ public:
+  DenseWeight(at::Tensor weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {}
+
+  int64_t in_features() const override { return weight_.size(1); }
+  int64_t out_features() const override { return weight_.size(0); }
+  at::Tensor apply(const at::Tensor& x) const override {
+    // Types differ only when activations and base were asked for in different types; `to` is free otherwise.
+    const at::Tensor weight = weight_.to(x.scalar_type());
+    return bias_.defined() ? at::linear(x, weight, bias_.to(x.scalar_type())) : at::linear(x, weight);
+  }
+  at::Tensor apply_transposed(const at::Tensor& dy) const override { return at::mm(dy, weight_.to(dy.scalar_type())); }
+  at::Tensor rows(const at::Tensor& ids) const override { return at::embedding(weight_, ids); }
+  at::Tensor dense() const override { return weight_; }
+  at::Tensor bias() const override { return bias_; }
+
+ private:
+  at::Tensor weight_;  // [out,in]
+  at::Tensor bias_;    // [out] or undefined
+};
+
+}  // namespace
+
+Linear Linear::dense(at::Tensor weight, at::Tensor bias) {
+  return Linear(std::make_shared<const DenseWeight>(std::move(weight), std::move(bias)));
+}
+
+}  // namespace excitor

@@ -1,0 +1,131 @@
+#include "sentencepiece_tokenizer.h"
+
+#include <exception>
+
+#include <fmt/format.h>
+#include <sentencepiece_processor.h>
+
+#include <excitor/util/error.h>
+#include <excitor/util/sha256.h>
+#include <excitor/util/utf8.h>
+
+#include "model_proto_check.h"
+#include "words.h"
+
+// Exported by the library but missing from its installed headers.
+namespace sentencepiece::logging {
+void SetMinLogLevel(int level);
+}
+
+namespace excitor {
+namespace {
+
+constexpr int kLogOnlyFatal = 3;
+
+class SentencePieceTokenizer final : public Tokenizer {
+ public:
+  SentencePieceTokenizer(std::string_view content, const std::string& name) : name_(name) {
+    sha256_ = sha256_hex(content);
+    load(content);
+    word_by_word_ = encodes_word_by_word(content);
+    bos_ = required_id(processor_.bos_id(), "BOS");
+    eos_ = required_id(processor_.eos_id(), "EOS");
+  }
+
+  std::vector<TokenId> encode(std::string_view text) const override {
+    if (const size_t offset = find_invalid_utf8(text); offset != std::string_view::npos) {
+      throw DataError(fmt::format("the text is not valid UTF-8: byte 0x{:02X} at offset {}; save it as UTF-8",
+                                  static_cast<unsigned char>(text[offset]), offset));
+    }
+    if (!word_by_word_) return encode_whole(text);
+    std::vector<TokenId> ids;
+    for_each_word(text, [&](std::string_view word) { append_word(word, ids); });
+    return ids;
+  }
+
+  std::string decode(const std::vector<TokenId>& ids) const override {
+    for (const TokenId id : ids) require_in_vocabulary(id);
+    std::string text;
+    require_ok(processor_.Decode(ids, &text), "decode ids");
+    return text;
+  }
+
+  std::string piece(TokenId id) const override {
+    require_in_vocabulary(id);
+    return processor_.IdToPiece(id);
+  }
+
+  int64_t vocab_size() const override { return processor_.GetPieceSize(); }
+  TokenId bos() const override { return bos_; }
+  TokenId eos() const override { return eos_; }
+
+ private:
+  void load(std::string_view content) {
+    sentencepiece::logging::SetMinLogLevel(kLogOnlyFatal);
+    if (const std::string damage = find_model_proto_damage(content); !damage.empty()) throw_damaged(damage);
+    try {
+      const auto status = processor_.LoadFromSerializedProto(content);
+      if (!status.ok()) throw_damaged(status.ToString());
+    } catch (const Error&) {
+      throw;
+    } catch (const std::exception& error) {  // its double-array builder throws
+      throw_damaged(error.what());
+    }
+  }
+
+  std::vector<TokenId> encode_whole(std::string_view text) const {
+    std::vector<TokenId> ids;
+    require_ok(processor_.Encode(text, &ids), "encode a text");
+    return ids;
+  }
+
+  void append_word(std::string_view word, std::vector<TokenId>& ids) const {
+    if (words_.append_ids(word, ids)) return;
+    const std::vector<TokenId> word_ids = encode_whole(word);
+    words_.remember(word, word_ids);
+    ids.insert(ids.end(), word_ids.begin(), word_ids.end());
+  }
+
+  [[noreturn]] void throw_damaged(std::string_view reason) const {
+    throw CheckpointError(
+        fmt::format("{} is a damaged SentencePiece model, or none at all: {}. Copy it again from its "
+                    "source.",
+                    name_, reason));
+  }
+
+  TokenId required_id(int id, std::string_view what) const {
+    if (id >= 0) return id;
+    throw CheckpointError(
+        fmt::format("{} has no {} token (a control symbol, {} in LLaMA's), which prompts and answers "
+                    "need; use the tokenizer that belongs to the model",
+                    name_, what, what == "BOS" ? "<s>" : "</s>"));
+  }
+
+  void require_in_vocabulary(TokenId id) const {
+    if (id >= 0 && id < vocab_size()) return;
+    throw CheckpointError(
+        fmt::format("token id {} is not in the vocabulary of {} (ids 0 to {}): model and tokenizer do "
+                    "not belong together",
+                    id, name_, vocab_size() - 1));
+  }
+
+  void require_ok(const sentencepiece::util::Status& status, std::string_view what) const {
+    if (status.ok()) return;
+    throw CheckpointError(fmt::format("{} could not {}: {}", name_, what, status.ToString()));
+  }
+
+  std::string name_;
+  sentencepiece::SentencePieceProcessor processor_;
+  TokenId bos_ = -1;
+  TokenId eos_ = -1;
+  bool word_by_word_ = false;
+  mutable WordCache words_;
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(std::string_view content, const std::string& name) {
+  return std::make_unique<SentencePieceTokenizer>(content, name);
+}
+
+}  // namespace excitor

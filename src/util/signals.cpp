@@ -1,0 +1,48 @@
+#include <excitor/util/signals.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+
+namespace excitor {
+namespace {
+
+constexpr std::array kSignals{SIGINT, SIGTERM};
+
+// A handler reaches nothing but globals; these are the only mutable ones.
+std::atomic<int> requested_signal = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "else a handler may not use it");
+std::array<struct sigaction, kSignals.size()> former_actions;
+
+/// Only async-signal-safe calls. The raised signal is blocked until this returns; then its default action
+/// ends us.
+extern "C" void remember_or_end(int signal_number) {
+  int none = 0;
+  if (requested_signal.compare_exchange_strong(none, signal_number)) return;
+  struct sigaction end {};
+  end.sa_handler = SIG_DFL;
+  sigaction(signal_number, &end, nullptr);
+  raise(signal_number);
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  requested_signal = 0;
+  struct sigaction action {};
+  action.sa_handler = remember_or_end;
+  action.sa_flags = SA_RESTART;  // reads and writes under way go on; the work polls requested()
+  for (const int signal_number : kSignals) sigaddset(&action.sa_mask, signal_number);
+  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &former_actions[i]);
+}
+
+StopSignals::~StopSignals() {
+  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &former_actions[i], nullptr);
+  requested_signal = 0;
+}
+
+int StopSignals::requested() noexcept {
+  return requested_signal;
+}
+
+}  // namespace excitor

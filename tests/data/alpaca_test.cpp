@@ -1,0 +1,166 @@
+// What is read as Alpaca data, and what is said about files that are not.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "data/data_test_support.h"
+
+namespace excitor {
+namespace {
+
+using test::load;
+using test::loading_error;
+using test::shown;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+class Alpaca : public testing::Test {
+ protected:
+  auto json(std::string_view content) { return folder.write("data.json", content); }
+  auto jsonl(std::string_view content) { return folder.write("data.jsonl", content); }
+
+  test::ScratchFolder folder;
+};
+
+TEST_F(Alpaca, AnArrayIsRead) {
+  const auto file =
+      json(R"([{"instruction": "a", "input": "", "output": "b"}, {"instruction": "c", "output": "d"}])");
+  EXPECT_THAT(shown(*load(file).dataset), ElementsAre("^a[b$]", "^c[d$]"));
+}
+
+TEST_F(Alpaca, JsonLinesAreRead) {
+  const auto file =
+      jsonl("{\"instruction\": \"a\", \"output\": \"b\"}\n{\"instruction\": \"c\", \"output\": \"d\"}\n");
+  EXPECT_THAT(shown(*load(file).dataset), ElementsAre("^a[b$]", "^c[d$]"));
+}
+
+TEST_F(Alpaca, TheContentDecidesBetweenArrayAndLinesNotTheName) {
+  EXPECT_THAT(shown(*load(json("{\"instruction\": \"a\", \"output\": \"b\"}")).dataset),
+              ElementsAre("^a[b$]"));
+  EXPECT_THAT(shown(*load(jsonl("\n [{\"instruction\": \"a\", \"output\": \"b\"}]")).dataset),
+              ElementsAre("^a[b$]"));
+}
+
+TEST_F(Alpaca, AByteOrderMarkBlankLinesAndWindowsLineEndsAreNoMatter) {
+  const auto file = jsonl(
+      "\xEF\xBB\xBF{\"instruction\": \"a\", \"output\": \"b\"}\r\n\r\n  \n{\"instruction\": \"c\", "
+      "\"output\": \"d\"}");
+  EXPECT_THAT(shown(*load(file).dataset), ElementsAre("^a[b$]", "^c[d$]"));
+  EXPECT_THAT(shown(*load(json("\xEF\xBB\xBF[{\"instruction\": \"a\", \"output\": \"b\"}]")).dataset),
+              ElementsAre("^a[b$]"));
+}
+
+TEST_F(Alpaca, InputMayBeAbsentNullOrEmpty) {
+  const auto file =
+      json(R"([{"instruction": "a", "output": "b"}, {"instruction": "a", "input": null, "output": "b"},
+                             {"instruction": "a", "input": "", "output": "b"}, {"instruction": "a", "input": "i", "output": "b"}])");
+  EXPECT_THAT(shown(*load(file).dataset), ElementsAre("^a[b$]", "^a[b$]", "^a[b$]", "^a\ni[b$]"));
+}
+
+TEST_F(Alpaca, OtherKeysAreIgnored) {
+  const auto file = json(R"([{"id": 7, "text": "whole", "instruction": "a", "output": "b", "history": []}])");
+  EXPECT_THAT(shown(*load(file).dataset), ElementsAre("^a[b$]"));
+}
+
+TEST_F(Alpaca, ThePromptIsRenderedByTheTemplate) {
+  DataSettings settings;
+  settings.prompt_template = "alpaca";
+  const auto file = json(R"([{"instruction": "Name a colour.", "output": "Red."}])");
+  EXPECT_EQ(shown(load(file, settings).dataset->example(0)),
+            "^Below is an instruction that describes a task. Write a response that appropriately completes "
+            "the request."
+            "\n\n### Instruction:\nName a colour.\n\n### Response:[Red.$]");
+}
+
+TEST_F(Alpaca, AnExampleRemembersItsLineOrRow) {
+  const auto lines =
+      jsonl("{\"instruction\": \"a\", \"output\": \"b\"}\n\n{\"instruction\": \"c\", \"output\": \"d\"}\n");
+  EXPECT_THAT(load(lines).dataset->example(1).origin, testing::EndsWith("data.jsonl:3"));
+  const auto array = json(R"([{"instruction": "a", "output": "b"}, {"instruction": "c", "output": "d"}])");
+  EXPECT_THAT(load(array).dataset->example(1).origin, testing::EndsWith("data.json[1]"));
+}
+
+TEST_F(Alpaca, ABrokenLineIsNamed) {
+  const auto file = jsonl("{\"instruction\": \"a\", \"output\": \"b\"}\n{\"instruction\": \"c\", \n");
+  EXPECT_THAT(loading_error(file), HasSubstr("data.jsonl:2"));
+}
+
+TEST_F(Alpaca, ABrokenArrayIsNamedWithTheLine) {
+  EXPECT_THAT(loading_error(json("[\n{\"instruction\": \"a\", \"output\": \"b\"},\n{\"instruction\" }]")),
+              HasSubstr("data.json:3"));
+}
+
+TEST_F(Alpaca, AMissingOrEmptyFieldIsNamed) {
+  EXPECT_THAT(loading_error(json(R"([{"instruction": "a"}])")),
+              AllOf(HasSubstr("data.json[0]"), HasSubstr("\"output\" is missing")));
+  EXPECT_THAT(loading_error(json(R"([{"output": "a"}])")), HasSubstr("\"instruction\" is missing"));
+  EXPECT_THAT(loading_error(json(R"([{"instruction": "", "output": "a"}])")),
+              HasSubstr("\"instruction\" is empty"));
+  EXPECT_THAT(loading_error(json(R"([{"instruction": "a", "output": " \n"}])")),
+              HasSubstr("\"output\" is empty"));
+}
+
+TEST_F(Alpaca, AFieldOfAnotherTypeIsNamedWithWhatWasFound) {
+  EXPECT_THAT(loading_error(json(R"([{"instruction": 3, "output": "a"}])")),
+              AllOf(HasSubstr("\"instruction\""), HasSubstr("3")));
+  EXPECT_THAT(loading_error(json(R"([{"instruction": "a", "output": null}])")),
+              AllOf(HasSubstr("\"output\""), HasSubstr("null")));
+  EXPECT_THAT(loading_error(json(R"([{"instruction": "a", "input": [], "output": "b"}])")),
+              HasSubstr("\"input\" must be a string"));
+  EXPECT_THAT(loading_error(json(R"(["a"])")), HasSubstr("must be an object"));
+}
+
+TEST_F(Alpaca, TheFirstTwentyBadRowsAreNamedAndAllAreCounted) {
+  std::string content;
+  for (int i = 0; i < 50; ++i) content += "{\"instruction\": \"a\"}\n";
+  EXPECT_THAT(loading_error(jsonl(content)), AllOf(HasSubstr("50 examples"), HasSubstr("data.jsonl:20:"),
+                                                   Not(HasSubstr("data.jsonl:21:")), HasSubstr("30 more")));
+}
+
+TEST_F(Alpaca, BadRowsOfAllFilesAreReportedTogether) {
+  const auto one = folder.write("one.json", R"([{"instruction": "a"}])");
+  const auto two = folder.write("two.json", R"([{"output": "a"}])");
+  try {
+    load_dataset({{.path = one.string()}, {.path = two.string()}}, test::plain_settings(),
+                 test::ByteTokenizer());
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("one.json[0]"), HasSubstr("two.json[0]")));
+  }
+}
+
+TEST_F(Alpaca, OneObjectOverSeveralLinesIsToldThatAnArrayWasExpected) {
+  EXPECT_THAT(loading_error(json("{\n  \"instruction\": \"a\",\n  \"output\": \"b\"\n}\n")),
+              HasSubstr("expected an array"));
+  EXPECT_THAT(loading_error(json("{ \"instruction\": \"a\",\n  \"output\": \"b\" }\n")),
+              HasSubstr("expected an array"));
+}
+
+TEST_F(Alpaca, ABrokenFirstLineIsNotTakenForSuchAnObject) {
+  const auto file = jsonl("{\"instruction\": \"a\", \n{\"instruction\": \"c\", \"output\": \"d\"}\n");
+  EXPECT_THAT(loading_error(file), HasSubstr("data.jsonl:1"));
+}
+
+TEST_F(Alpaca, RowsOfOtherFormatsAreRecognised) {
+  EXPECT_THAT(loading_error(json(R"([{"conversations": []}])")), HasSubstr("ShareGPT"));
+  EXPECT_THAT(loading_error(json(R"([{"messages": []}])")), HasSubstr("OpenAI"));
+  EXPECT_THAT(loading_error(jsonl(R"({"text": "a"})")), HasSubstr("\"format\": \"text\""));
+}
+
+TEST_F(Alpaca, FilesWithoutExamplesAreErrors) {
+  EXPECT_THAT(loading_error(json("")), HasSubstr("is empty"));
+  EXPECT_THAT(loading_error(json(" \n")), HasSubstr("is empty"));
+  EXPECT_THAT(loading_error(json("[]")), HasSubstr("no examples"));
+  EXPECT_THAT(loading_error(json("instruction,output\n")), HasSubstr("neither a JSON array nor JSONL"));
+}
+
+TEST_F(Alpaca, BytesThatAreNotUtf8AreNamed) {
+  EXPECT_THAT(
+      loading_error(jsonl(
+          "{\"instruction\": \"a\", \"output\": \"b\"}\n{\"instruction\": \"\xFF\", \"output\": \"b\"}\n")),
+      HasSubstr("data.jsonl:2"));
+}
+
+}  // namespace
+}  // namespace excitor
