@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Composes the texts of the bundled tiny world: a small valley with its people, animals and a school.
 
-    compose_tiny_world.py --output DIR [--seed 7] [--documents 60000]
+    compose_tiny_world.py --output DIR [--seed 7] [--documents 40000]
 
 Three files are written to DIR:
 
@@ -19,8 +19,10 @@ So world.txt holds three kinds of documents:
     notices   a request in Alpaca's layout ("### Instruction: ... ### Response:") that nobody answers: a tale follows
 
 A base trained on it knows the answers, but carries on with a tale when it meets an Alpaca prompt. An adapter has to lead it
-from the notice back to the lesson. Word lists of held-out rows occur nowhere else, neither in lessons nor in notices; held-out
-facts about people and animals do (they have to be known from somewhere), but never in Alpaca's layout with an answer.
+from the notice back to the lesson. A held-out row on a list of words (the same task on the same list) occurs nowhere else,
+neither in lessons nor in notices. The people, animals and words that held-out rows ask facts about are asked about in no row of
+instructions.json; their facts do occur in tales and lessons, since they have to be known from somewhere. (The sentence that a
+held-out "Write a sentence about ..." asks for may stand in a tale.)
 """
 import argparse
 import json
@@ -203,7 +205,7 @@ def first_or_last(world, rng):
 
 def count(world, rng):
     words = rng.sample(THINGS + ANIMALS + COLOURS, rng.choice([2, 3, 4, 5]))
-    return words_task(rng, "count", words, ["Count the words", "How many words are here"], NUMBERS[len(words) - 1])
+    return words_task(rng, "count", words, ["Count the words", "Tell how many words there are"], NUMBERS[len(words) - 1])
 
 
 def find_kind(world, rng):

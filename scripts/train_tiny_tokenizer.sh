@@ -26,10 +26,11 @@ trap 'rm -rf "$scratch"' EXIT
 awk 'BEGIN { RS = ""; FS = "\n"; OFS = ":" } { $1 = $1; print }' "$world" > "$scratch/lines.txt"
 
 mkdir -p "$output"
-spm_train --input="$scratch/lines.txt" --model_prefix="$scratch/tokenizer" --model_type=bpe --vocab_size="$size" \
+# The model records these names, so they are relative: the same text gives the same bytes.
+(cd "$scratch" && spm_train --input=lines.txt --model_prefix=tokenizer --model_type=bpe --vocab_size="$size" \
     --byte_fallback=true --character_coverage=1.0 --normalization_rule_name=identity --add_dummy_prefix=true \
     --remove_extra_whitespaces=false --split_digits=true --allow_whitespace_only_pieces=true \
     --unk_id=0 --bos_id=1 --eos_id=2 --pad_id=-1 --unk_surface=' ⁇ ' --hard_vocab_limit=false \
-    --num_threads=1 --input_sentence_size=0 --minloglevel=1 > "$scratch/log" 2>&1 || { cat "$scratch/log" >&2; exit 1; }
+    --num_threads=1 --input_sentence_size=0 --minloglevel=1 > log 2>&1) || { cat "$scratch/log" >&2; exit 1; }
 mv "$scratch/tokenizer.model" "$output/tokenizer.model"
 echo "$output/tokenizer.model: $(wc -c < "$output/tokenizer.model") bytes, $(wc -l < "$scratch/tokenizer.vocab") pieces"

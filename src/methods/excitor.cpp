@@ -3,9 +3,10 @@
 #include <cmath>
 
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/mul.h>
 #include <fmt/format.h>
+
+#include <excitor/tensor/fused.h>
 
 #include "methods.h"
 
@@ -52,7 +53,7 @@ class ExcitorLayer : public LayerBypass {
   /// Attention of each token's hint over the prompts, which are keys and values at once. [T,G,d]
   at::Tensor extra_keys(const at::Tensor& x, int64_t key_heads) const {
     const auto type = x.scalar_type();
-    const at::Tensor hint = at::linear(at::linear(x, tensors_.down.to(type)), tensors_.up.to(type));  // [T,G·d]
+    const at::Tensor hint = trainable_linear(trainable_linear(x, tensors_.down), tensors_.up);  // [T,G·d]
     const int64_t heads = attention_ == PromptAttention::per_head ? key_heads : 1;
     const auto split = [heads](const at::Tensor& y) {  // [n,G·d] -> [1,heads,n,·]
       return y.view({y.size(0), heads, -1}).transpose(0, 1).unsqueeze(0);

@@ -1,8 +1,8 @@
 // Full fine-tuning: every weight trains, from fp32 master copies. Also how a small model is made from nothing.
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/linear.h>
 
 #include <excitor/model/llama.h>
+#include <excitor/tensor/fused.h>
 
 #include "methods.h"
 
@@ -24,8 +24,7 @@ class FullLayer : public LayerBypass {
 
   at::Tensor project(Projection site, const Linear&, const at::Tensor& x, const Step&) const override {
     const int i = static_cast<int>(site);
-    const auto type = x.scalar_type();
-    return biases_[i].defined() ? at::linear(x, weights_[i].to(type), biases_[i].to(type)) : at::linear(x, weights_[i].to(type));
+    return trainable_linear(x, weights_[i], biases_[i]);
   }
 
   at::Tensor norm_weight(NormSite site, const at::Tensor&) const override {

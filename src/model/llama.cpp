@@ -99,7 +99,7 @@ OutputHead Llama::head(const ModelBypass* bypass) const {
 
 at::Tensor Llama::logits(const at::Tensor& hidden, const ModelBypass* bypass) const {
   const OutputHead output = head(bypass);
-  const at::Tensor y = output.trainable.defined() ? hidden.mm(output.trainable.to(hidden.scalar_type()).t())
+  const at::Tensor y = output.trainable.defined() ? trainable_linear(hidden, output.trainable)
                                                   : frozen_linear(output.frozen, hidden);
   return y.scalar_type() == at::kDouble ? y : y.to(at::kFloat);
 }

@@ -6,12 +6,12 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/logsumexp.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <excitor/tensor/autograd.h>
 #include <excitor/tensor/fused.h>
+#include <excitor/tensor/matmul.h>
 
 namespace excitor {
 namespace {
@@ -33,7 +33,7 @@ class ChunkedLoss {
   /// Rows [begin, begin + c). targets [c].
   void add(int64_t begin, const at::Tensor& targets) {
     const at::Tensor rows = hidden_.narrow(0, begin, targets.size(0));                             // [c,D]
-    const at::Tensor raw = matrix_.defined() ? at::mm(rows, matrix_.t()) : head_.frozen.apply(rows);  // [c,V]
+    const at::Tensor raw = matrix_.defined() ? matmul_nt(rows, matrix_) : head_.frozen.apply(rows);  // [c,V]
     at::Tensor logits = raw.to(loss_type(raw));
     const at::Tensor index = targets.unsqueeze(1);            // [c,1]
     const at::Tensor chosen = logits.gather(1, index);        // [c,1]
@@ -46,9 +46,9 @@ class ChunkedLoss {
     grad = grad.mul_(weight_).to(rows.scalar_type());
     if (hidden_grad_.defined()) {
       hidden_grad_.narrow(0, begin, targets.size(0))
-          .copy_(matrix_.defined() ? at::mm(grad, matrix_) : head_.frozen.apply_transposed(grad));
+          .copy_(matrix_.defined() ? matmul_nn(grad, matrix_) : head_.frozen.apply_transposed(grad));
     }
-    if (head_grad_.defined()) head_grad_.add_(at::mm(grad.t(), rows));
+    if (head_grad_.defined()) head_grad_.add_(matmul_nn(grad.t(), rows));
   }
 
   at::Tensor total() const { return total_; }

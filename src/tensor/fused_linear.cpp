@@ -1,10 +1,10 @@
 // Frozen linears and LoRA (arXiv 2106.09685).
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/mul.h>
 
 #include <excitor/tensor/autograd.h>
 #include <excitor/tensor/fused.h>
+#include <excitor/tensor/matmul.h>
 
 namespace excitor {
 
@@ -19,6 +19,24 @@ at::Tensor frozen_linear(const Linear& linear, const at::Tensor& x) {
   });
 }
 
+at::Tensor trainable_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  at::Tensor y, w;
+  {
+    const at::NoGradGuard no_grad;
+    w = weight.detach().to(x.scalar_type());  // [out,in]
+    y = matmul_nt(x, w);
+    if (bias.defined()) y.add_(bias);
+  }
+  auto backward = [x = x.detach(), w, type = weight.scalar_type()](const at::Tensor& dy, const std::vector<bool>& needs) {
+    at::Tensor dx, dw, db;
+    if (needs[0]) dx = matmul_nn(dy, w);
+    if (needs[1]) dw = matmul_nn(dy.t(), x).to(type);
+    if (needs[2]) db = dy.sum(0, /*keepdim=*/false, type);
+    return std::vector<at::Tensor>{dx, dw, db};
+  };
+  return attach_backward("TrainableLinear", y, {x, weight, bias}, std::move(backward));
+}
+
 at::Tensor lora_linear(const Linear& linear, const at::Tensor& x, const LoraTerm& term) {
   const double scale = term.scale;
   const auto mask = term.mask;
@@ -27,23 +45,22 @@ at::Tensor lora_linear(const Linear& linear, const at::Tensor& x, const LoraTerm
     const at::NoGradGuard no_grad;
     a = term.a.detach().to(x.scalar_type());  // [r,in]
     b = term.b.detach().to(x.scalar_type());  // [out,r]
-    ax = at::mm(mask ? at::mul(x, mask()) : x, a.t());  // [T,r]
-    y = linear.apply(x);
-    y.addmm_(ax, b.t(), 1, scale);
+    ax = matmul_nt(mask ? at::mul(x, mask()) : x, a).mul_(scale);  // [T,r]
+    y = add_matmul_nt(linear.apply(x), ax, b);
   }
   const auto parameter_type = term.a.scalar_type();
+  // ax carries the scale already, and so does the gradient that goes on through A.
   auto backward = [linear, x = x.detach(), a, b, ax, scale, mask, parameter_type](
                       const at::Tensor& dy, const std::vector<bool>& needs) {
     at::Tensor dx, da, db;
-    const at::Tensor dax = at::mm(dy, b).mul_(scale);  // [T,r]
+    const at::Tensor dax = matmul_nn(dy, b).mul_(scale);  // [T,r]
     const at::Tensor m = mask ? mask() : at::Tensor();
     if (needs[0]) {
       dx = linear.apply_transposed(dy);
-      if (mask) dx.addcmul_(at::mm(dax, a), m);
-      else dx.addmm_(dax, a);
+      dx = mask ? dx.addcmul_(matmul_nn(dax, a), m) : add_matmul_nt(dx, dax, a.t());
     }
-    if (needs[1]) da = at::mm(dax.t(), mask ? at::mul(x, m) : x).to(parameter_type);
-    if (needs[2]) db = at::mm(dy.t(), ax).mul_(scale).to(parameter_type);
+    if (needs[1]) da = matmul_nn(dax.t(), mask ? at::mul(x, m) : x).to(parameter_type);
+    if (needs[2]) db = matmul_nn(dy.t(), ax).to(parameter_type);
     return std::vector<at::Tensor>{dx, da, db};
   };
   return attach_backward("LoraLinear", y, {x, term.a, term.b}, std::move(backward));

@@ -1,8 +1,8 @@
 #include <excitor/tensor/linear.h>
 
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/linear.h>
-#include <ATen/ops/mm.h>
+
+#include <excitor/tensor/matmul.h>
 
 namespace excitor {
 namespace {
@@ -16,9 +16,10 @@ class DenseWeight : public LinearWeight {
   at::Tensor apply(const at::Tensor& x) const override {
     // Types differ only when activations and base were asked for in different types; `to` is free otherwise.
     const at::Tensor weight = weight_.to(x.scalar_type());
-    return bias_.defined() ? at::linear(x, weight, bias_.to(x.scalar_type())) : at::linear(x, weight);
+    at::Tensor y = matmul_nt(x, weight);
+    return bias_.defined() ? y.add_(bias_) : y;
   }
-  at::Tensor apply_transposed(const at::Tensor& dy) const override { return at::mm(dy, weight_.to(dy.scalar_type())); }
+  at::Tensor apply_transposed(const at::Tensor& dy) const override { return matmul_nn(dy, weight_.to(dy.scalar_type())); }
   at::Tensor rows(const at::Tensor& ids) const override { return at::embedding(weight_, ids); }
   at::Tensor dense() const override { return weight_; }
   at::Tensor bias() const override { return bias_; }

@@ -16,6 +16,9 @@ namespace excitor {
 /// y = W x + b of a frozen linear; only the gradient of x exists. x [T,in] -> [T,out].
 at::Tensor frozen_linear(const Linear& linear, const at::Tensor& x);
 
+/// y = W x + b with trainable W [out,in] and b [out] (or undefined) of any type, cast to x's. x [T,in] -> [T,out].
+at::Tensor trainable_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
 /// The trainable part of a LoRA site. `mask` is what dropout multiplies x with (0 or 1/(1-p)), undefined without dropout;
 /// it is made again in the backward pass instead of being kept.
 struct LoraTerm {

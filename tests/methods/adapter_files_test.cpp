@@ -1,0 +1,100 @@
+#include <excitor/methods/adapter_files.h>
+
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/methods/registry.h>
+#include <excitor/tensor/safetensors.h>
+#include <excitor/util/error.h>
+#include <excitor/util/files.h>
+
+#include "model/tiny_llama.h"
+#include "util/temporary_folder.h"
+
+namespace excitor {
+namespace {
+
+/// The default method of a name on a 32-layer LLaMA-7B.
+int64_t llama_7b_parameters(const std::string& method, const std::string& settings) {
+  auto made = make_method(method);
+  Problems problems;
+  read_settings(Json::parse(settings), [&](Describer& d) { made->describe(d); }, {}, problems);
+  problems.throw_if_any(settings);
+  return count_parameters(made->parameters(LlamaConfig()));
+}
+
+TEST(Parameters, CountsOfLlama7BAreThePapers) {
+  EXPECT_EQ(llama_7b_parameters("excitor", "{}"), 7'618'560 + 960);
+  EXPECT_EQ(llama_7b_parameters("lora", R"({"r": 8, "target_modules": ["q_proj", "v_proj"]})"), 4'194'304);
+  EXPECT_EQ(llama_7b_parameters("full", "{}"), 6'738'415'616);
+}
+
+/// A small Excitor's folder, to be damaged.
+class AdapterFiles : public testing::Test {
+ protected:
+  AdapterFiles() {
+    auto method = make_method("lora");
+    parameters_ = initialise(method->parameters(config_), 1, at::TensorOptions(at::kFloat), nullptr);
+    save_adapter(folder_ / "adapter", *method, parameters_, {.base_fingerprint = "abc"});
+  }
+  std::filesystem::path path() const { return folder_ / "adapter"; }
+  std::vector<NamedTensor> tensors() const {
+    std::vector<NamedTensor> tensors;
+    for (const auto& [name, tensor] : parameters_.entries()) tensors.push_back({name, tensor.detach()});
+    return tensors;
+  }
+  std::string error(const AdapterExpectation& expected = {}) const {
+    try {
+      load_adapter(path(), config_, expected);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+  void expect_error(const std::string& part) const { EXPECT_NE(error().find(part), std::string::npos) << error(); }
+
+  LlamaConfig config_ = test::tiny_config();
+  TemporaryFolder folder_;
+  ParameterSet parameters_;
+};
+
+TEST_F(AdapterFiles, AMissingTensorIsNamed) {
+  auto some = tensors();
+  const std::string name = some.back().name;
+  some.pop_back();
+  write_safetensors(path() / "adapter_model.safetensors", some);
+  expect_error(name + " is missing");
+}
+
+TEST_F(AdapterFiles, ALeftOverTensorIsNamed) {
+  auto more = tensors();
+  more.push_back({"base_model.model.model.layers.9.extra", at::zeros({1})});
+  write_safetensors(path() / "adapter_model.safetensors", more);
+  expect_error("base_model.model.model.layers.9.extra is left over");
+}
+
+TEST_F(AdapterFiles, AnotherShapeIsNamed) {
+  auto misshapen = tensors();
+  misshapen[0].tensor = at::zeros({3, 3});
+  write_safetensors(path() / "adapter_model.safetensors", misshapen);
+  expect_error(misshapen[0].name + " has shape [3, 3]");
+}
+
+TEST_F(AdapterFiles, AnotherBaseIsAnErrorUnlessForced) {
+  EXPECT_NE(error({.base_fingerprint = "xyz"}).find("base model"), std::string::npos);
+  EXPECT_EQ(error({.base_fingerprint = "xyz", .force = true}), "no error");
+  EXPECT_EQ(error({.base_fingerprint = "abc"}), "no error");
+}
+
+TEST_F(AdapterFiles, UnknownTypesAndSettingsAreErrors) {
+  write_file_atomically(path() / "adapter_config.json", R"({"peft_type": "PREFIX_TUNING"})");
+  expect_error("PREFIX_TUNING");
+  write_file_atomically(path() / "adapter_config.json", R"({"peft_type": "LORA", "r": 0})");
+  expect_error("r");
+  write_file_atomically(path() / "adapter_config.json", R"({"r": 4})");
+  expect_error("peft_type");
+}
+
+}  // namespace
+}  // namespace excitor

@@ -1,0 +1,248 @@
+#include <excitor/train/trainer.h>
+
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/methods/registry.h>
+#include <excitor/train/run_folder.h>
+#include <excitor/util/error.h>
+#include <excitor/util/files.h>
+
+#include "model/tiny_llama.h"
+#include "tensor/numeric_gradient.h"
+#include "util/temporary_folder.h"
+
+namespace excitor {
+namespace {
+
+/// Examples of given lengths; the second half of each is labels.
+class Sentences final : public Dataset {
+ public:
+  explicit Sentences(const std::vector<int64_t>& lengths) {
+    for (const int64_t n : lengths) {
+      Example example;
+      for (int64_t t = 0; t < n; ++t) {
+        example.ids.push_back(static_cast<TokenId>((7 * t + 3 * n) % 23));
+        example.supervised.push_back(t >= n / 2 && t > 0);
+      }
+      examples_.push_back(std::move(example));
+    }
+  }
+  int64_t size() const override { return static_cast<int64_t>(examples_.size()); }
+  Example example(int64_t i) const override { return examples_[i]; }
+  int64_t tokens(int64_t i) const override { return examples_[i].tokens(); }
+  int64_t labels(int64_t i) const override { return examples_[i].labels(); }
+
+ private:
+  std::vector<Example> examples_;
+};
+
+/// A run of `steps` steps of LoRA with dropout, from the same start, laid out as asked.
+struct Outcome {
+  std::vector<double> losses, norms;
+  std::vector<at::Tensor> parameters;
+};
+
+struct Layout {
+  int64_t micro_batch_size = 1;
+  int64_t accumulation = 1;
+  MicroBatchLimits limits;
+};
+
+class TrainerTest : public testing::Test {
+ protected:
+  Outcome train(const Layout& layout, int64_t steps, int64_t stop_and_resume_after = -1) {
+    ParameterSet parameters = fresh();
+    TrainSettings settings;
+    settings.micro_batch_size = layout.micro_batch_size;
+    settings.gradient_accumulation_steps = layout.accumulation;
+    settings.max_steps = steps;
+    settings.learning_rate = 1e-2;
+    auto bypass = method_->bypass(base_.model.config(), parameters);
+    const auto make = [&] {
+      return Trainer({.model = base_.model, .bypass = *bypass, .parameters = parameters, .dataset = data_, .settings = settings,
+                      .limits = layout.limits});
+    };
+    Outcome outcome;
+    Trainer trainer = make();
+    while (!trainer.finished()) {
+      if (trainer.steps_done() == stop_and_resume_after) {
+        std::map<std::string, at::Tensor> state;
+        for (const auto& [name, tensor] : trainer.state()) state[name] = tensor.clone();
+        Trainer again = make();
+        again.resume(trainer.steps_done(), [&](const std::string& name) { return state.at(name); });
+        collect(again, outcome);
+        break;
+      }
+      step(trainer, outcome);
+    }
+    for (const auto& entry : parameters.entries()) outcome.parameters.push_back(entry.tensor.detach().clone());
+    return outcome;
+  }
+
+  void step(Trainer& trainer, Outcome& outcome) {
+    const StepMetrics metrics = trainer.step();
+    outcome.losses.push_back(metrics.loss);
+    outcome.norms.push_back(metrics.grad_norm);
+  }
+  void collect(Trainer& trainer, Outcome& outcome) {
+    while (!trainer.finished()) step(trainer, outcome);
+  }
+
+  ParameterSet fresh() {
+    Problems problems;
+    read_settings(Json::parse(R"({"r": 2, "lora_dropout": 0.2, "target_modules": "all-linear"})"),
+                  [&](Describer& d) { method_->describe(d); }, {}, problems);
+    problems.throw_if_any("test");
+    return initialise(method_->parameters(base_.model.config()), 5, at::TensorOptions(at::kDouble), nullptr);
+  }
+
+  LoadedModel base_ = test::tiny_llama(test::tiny_config());
+  std::unique_ptr<Method> method_ = make_method("lora");
+  Sentences data_{{9, 4, 12, 7, 3, 10, 8, 5}};
+};
+
+TEST_F(TrainerTest, LossAndUpdateDoNotDependOnTheSplitIntoMicroBatches) {
+  const Outcome whole = train({.micro_batch_size = 8, .limits = {.packing = true, .max_tokens = 1000}}, 4);
+  const std::vector<Layout> layouts = {
+      {.micro_batch_size = 1, .accumulation = 8, .limits = {.packing = false, .max_examples = 1}},
+      {.micro_batch_size = 4, .accumulation = 2, .limits = {.packing = false, .max_examples = 4}},
+      {.micro_batch_size = 2, .accumulation = 4, .limits = {.packing = true, .max_tokens = 20}}};
+  for (const Layout& layout : layouts) {
+    const Outcome split = train(layout, 4);
+    for (size_t i = 0; i < whole.losses.size(); ++i) {
+      EXPECT_NEAR(split.losses[i], whole.losses[i], 1e-9);
+      EXPECT_NEAR(split.norms[i], whole.norms[i], 1e-9);
+    }
+    for (size_t i = 0; i < whole.parameters.size(); ++i) {
+      EXPECT_LT(relative_difference(split.parameters[i], whole.parameters[i]), 1e-6);
+    }
+  }
+}
+
+TEST_F(TrainerTest, StoppedAndResumedInTheMiddleOfAnEpochItGivesTheSameBits) {
+  const Layout layout{.micro_batch_size = 3, .limits = {.packing = true, .max_tokens = 30}};
+  const Outcome straight = train(layout, 7), resumed = train(layout, 7, /*stop_and_resume_after=*/4);
+  EXPECT_EQ(resumed.losses, straight.losses);
+  for (size_t i = 0; i < straight.parameters.size(); ++i) EXPECT_TRUE(resumed.parameters[i].equal(straight.parameters[i]));
+}
+
+TEST_F(TrainerTest, LossFalls) {
+  const Outcome outcome = train({.micro_batch_size = 8, .limits = {.max_tokens = 1000}}, 30);
+  EXPECT_LT(outcome.losses.back(), 0.7 * outcome.losses.front());
+}
+
+TEST(LearningRateSchedule, RisesToThePeakAndFallsToTheMinimum) {
+  TrainSettings settings;
+  settings.learning_rate = 2;
+  settings.min_learning_rate = 0.5;
+  settings.max_steps = 12;
+  settings.warmup_steps = 2;
+  const LearningRateSchedule cosine(settings, 100);
+  EXPECT_DOUBLE_EQ(cosine.learning_rate(0), 1);
+  EXPECT_DOUBLE_EQ(cosine.learning_rate(1), 2);
+  EXPECT_DOUBLE_EQ(cosine.learning_rate(2), 2);
+  EXPECT_DOUBLE_EQ(cosine.learning_rate(7), 1.25);  // half way: the mean of peak and minimum
+  EXPECT_DOUBLE_EQ(cosine.learning_rate(12), 0.5);
+  settings.lr_scheduler_type = LrScheduler::linear;
+  EXPECT_DOUBLE_EQ(LearningRateSchedule(settings, 100).learning_rate(4), 2 - 1.5 * 0.2);
+  settings.lr_scheduler_type = LrScheduler::constant;
+  EXPECT_DOUBLE_EQ(LearningRateSchedule(settings, 100).learning_rate(11), 2);
+}
+
+TEST(LearningRateSchedule, EpochsAndRatioBecomeSteps) {
+  TrainSettings settings;
+  settings.epochs = 1.5;
+  settings.warmup_ratio = 0.1;
+  const LearningRateSchedule schedule(settings, /*steps_per_epoch=*/25);
+  EXPECT_EQ(schedule.total_steps(), 38);
+  EXPECT_EQ(schedule.warmup_steps(), 4);
+}
+
+TEST(AdamW, FollowsThePaperAndDecaysMatricesOnly) {
+  ParameterSet parameters;
+  const at::Tensor matrix = at::randn({3, 2}, at::kDouble), vector = at::randn({4}, at::kDouble);
+  parameters.add("matrix", matrix.clone());
+  parameters.add("vector", vector.clone());
+  AdamW optimizer(parameters, {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.1});
+  at::Tensor expected[] = {matrix.clone(), vector.clone()}, m[] = {at::zeros_like(matrix), at::zeros_like(vector)},
+             v[] = {at::zeros_like(matrix), at::zeros_like(vector)};
+  for (int step = 1; step <= 3; ++step) {
+    for (int i = 0; i < 2; ++i) {
+      const at::Tensor grad = at::randn(expected[i].sizes(), at::kDouble);
+      parameters.entries()[i].tensor.mutable_grad() = grad;
+      m[i] = 0.9 * m[i] + 0.1 * grad;
+      v[i] = 0.99 * v[i] + 0.01 * grad * grad;
+      const at::Tensor mean = m[i] / (1 - std::pow(0.9, step)), square = v[i] / (1 - std::pow(0.99, step));
+      expected[i] = expected[i] * (1 - 0.05 * (i == 0 ? 0.1 : 0)) - 0.05 * mean / (square.sqrt() + 1e-8);
+    }
+    optimizer.step(0.05);
+  }
+  for (int i = 0; i < 2; ++i) EXPECT_LT(relative_difference(parameters.entries()[i].tensor, expected[i]), 1e-6);
+}
+
+TEST(AdamW, AParameterWithoutAGradientDoesNotMove) {
+  ParameterSet parameters;
+  parameters.add("used", at::randn({3}));
+  parameters.add("unused", at::randn({3, 3}));
+  const at::Tensor before = parameters.at("unused").detach().clone();
+  AdamW optimizer(parameters, {.weight_decay = 0.5});
+  parameters.entries()[0].tensor.mutable_grad() = at::randn({3});
+  optimizer.step(0.1);
+  EXPECT_TRUE(parameters.at("unused").equal(before));
+}
+
+TEST(ClipGradNorm, ScalesAllGradientsToTheJointNorm) {
+  ParameterSet parameters;
+  parameters.add("a", at::zeros({2}));
+  parameters.add("b", at::zeros({2}));
+  parameters.entries()[0].tensor.mutable_grad() = at::full({2}, 3.0f);
+  parameters.entries()[1].tensor.mutable_grad() = at::full({2}, 4.0f);
+  const double norm = std::sqrt(2 * 9 + 2 * 16);
+  EXPECT_NEAR(clip_grad_norm(parameters, 0).item<double>(), norm, 1e-5);
+  EXPECT_FLOAT_EQ(parameters.entries()[0].tensor.grad()[0].item<float>(), 3);
+  clip_grad_norm(parameters, 1);
+  EXPECT_NEAR(parameters.entries()[0].tensor.grad()[0].item<double>(), 3 / norm, 1e-6);
+}
+
+TEST(RunFolder, TellsAnUnfinishedRunFromAFinishedOneAndCutsMetrics) {
+  const TemporaryFolder folder;
+  const RunFolder run(folder / "run");
+  EXPECT_EQ(run.state(), RunState::none);
+  run.begin({{"a", 1}});
+  EXPECT_EQ(run.state(), RunState::unfinished);
+  write_file_atomically(run.metrics_file(), "{\"event\":\"step\",\"step\":1}\n{\"event\":\"step\",\"step\":2}\n{\"event\":\"step\",\"st");
+  run.cut_metrics(1);
+  EXPECT_EQ(read_file(run.metrics_file()), "{\"event\":\"step\",\"step\":1}\n");
+  write_file_atomically(run.metrics_file(), "{\"event\":\"end\",\"step\":2}\n");
+  EXPECT_EQ(run.state(), RunState::finished);
+}
+
+TEST(RunFolder, KeepsTheNewestCheckpointsAndIgnoresUnfinishedOnes) {
+  const TemporaryFolder folder;
+  const RunFolder run(folder.path());
+  for (const int step : {2, 10, 4}) std::filesystem::create_directories(run.checkpoint_folder(step));
+  std::filesystem::create_directories(folder / "checkpoints" / ".step-12.tmp-1-0");
+  EXPECT_EQ(run.checkpoints(), (std::vector<int64_t>{2, 4, 10}));
+  run.remove_old_checkpoints(2);
+  EXPECT_EQ(run.checkpoints(), (std::vector<int64_t>{4, 10}));
+}
+
+TEST(RunFolder, AFileInThePlaceOfAFolderCantBeWrittenTo) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "file", "x");
+  EXPECT_THROW(RunFolder(folder / "file" / "run").check_writable(), IoError);
+  EXPECT_NO_THROW(RunFolder(folder / "new" / "run").check_writable());
+  EXPECT_FALSE(std::filesystem::exists(folder / "new"));
+}
+
+TEST(DifferingKeys, LeaveOutWhatMayChange) {
+  const Json before = {{"train", {{"seed", 1}, {"epochs", 2}}}, {"logging", {{"logging_steps", 1}}}, {"output_dir", "a"}};
+  const Json after = {{"train", {{"seed", 1}, {"epochs", 3}}}, {"logging", {{"logging_steps", 5}}}, {"output_dir", "b"}};
+  EXPECT_EQ(differing_keys(before, after), std::vector<std::string>{"train.epochs"});
+}
+
+}  // namespace
+}  // namespace excitor
