@@ -76,3 +76,11 @@ build() {
   cmake --preset release "$@" >/dev/null
   cmake --build --preset release --parallel "$(nproc)" --target "$target"
 }
+
+# reference_python ARGUMENTS...: .venv's Python with torch, transformers, PEFT and what else tests and benchmarks compare with.
+reference_python() {
+  install_wheels torch "${torch_wheels[@]}"
+  install_wheels tests -r tests/requirements.txt
+  .venv/bin/python scripts/stub_cuda_libraries.py .venv/cuda-stubs
+  LD_LIBRARY_PATH="$PWD/.venv/cuda-stubs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" .venv/bin/python "$@"
+}

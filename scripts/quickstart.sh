@@ -3,12 +3,16 @@
 # LLaMA in models/tiny-world, and shows one prompt answered before and after.
 source "$(dirname "$0")/lib.sh"
 readonly config=configs/tiny-world/excitor.json run=runs/tiny-world-excitor
-readonly prompt="Where does the fox live?"
+readonly prompt="Where does Wim live?"  # not among the instructions that are trained
 
 scripts/build.sh "$@"
 
-say "Training: excitor train $config"
-build/release/excitor train "$config"
+if grep -qs '"event":"end"' "$run/metrics.jsonl"; then
+  say "Trained already, in $run; remove that folder to train again"
+else
+  say "Training: excitor train $config"
+  build/release/excitor train "$config"
+fi
 
 say "The prompt: $prompt"
 echo "-- answered by the base model:"
@@ -16,4 +20,4 @@ build/release/excitor generate models/tiny-world --prompt "$prompt" --template a
 echo "-- answered with the adapter:"
 build/release/excitor generate models/tiny-world --adapter "$run/adapter" --prompt "$prompt" --temperature 0
 
-say "The adapter lies in $run/adapter; remove $run to train it again."
+say "The adapter lies in $run/adapter"

@@ -11,8 +11,5 @@ say "C++ tests"
 ctest --preset release
 
 say "Python tests"
-install_wheels torch "${torch_wheels[@]}"
-install_wheels tests -r tests/requirements.txt
-.venv/bin/python scripts/stub_cuda_libraries.py .venv/cuda-stubs
-LD_LIBRARY_PATH="$PWD/.venv/cuda-stubs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" .venv/bin/python -m pytest -q tests/python
+reference_python -m pytest -q tests/python
 say "All tests passed"

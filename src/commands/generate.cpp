@@ -59,7 +59,8 @@ void run(const GenerateOptions& options) {
                                                                       : read_prompts(options.prompts_file);
   const Session session = open_session(options.session);
   const PromptTemplate prompt_template(template_name(options, session));
-  const Generator generator{.model = session.base.model, .bypass = session.bypass.get(), .tokenizer = *session.tokenizer};
+  const Generator generator{.model = session.base.model, .bypass = session.bypass.get(), .tokenizer = *session.tokenizer,
+                            .end_ids = read_end_ids(options.session.model, session.base.model.config())};
   const StopSignals signals;
   for (const Instruction& instruction : prompts) answer(options, generator, prompt_template, instruction);
   if (!std::cout) throw IoError("standard output: cannot write the answer");

@@ -41,15 +41,21 @@ std::string describe_data(const DatasetReport& r) {
   return text;
 }
 
-/// `model` of the result when the run starts from an existing model.
+/// The first words, and dots for the others.
 std::string join_first(const std::vector<std::string>& words, size_t most) {
   return fmt::format("{}{}", fmt::join(words.begin(), words.begin() + std::min(most, words.size()), ", "), words.size() > most ? ", …" : "");
 }
 
 }  // namespace
 
-TrainingRun::TrainingRun(RunConfig config)
-    : config_(std::move(config)), resolved_(write_run_config(config_)), folder_(config_.output_dir) {}
+TrainingRun::TrainingRun(RunConfig config) : config_(std::move(config)), folder_(config_.output_dir) {
+  const LlamaConfig shape = config_.model.init ? *config_.model.init : read_llama_config(config_.model.path);
+  Problems problems;
+  config_.method.method->check(shape, "method", problems);
+  problems.throw_if_any("configuration");
+  config_.method.method->resolve(shape);
+  resolved_ = write_run_config(config_);
+}
 
 void TrainingRun::run() {
   const StopSignals signals;
@@ -126,9 +132,6 @@ void TrainingRun::make_parameters() {
   const LlamaConfig& shape = base_->model.config();
   Method& method = *config_.method.method;
   if (config_.method.adapter_path.empty()) {
-    Problems problems;
-    method.check(shape, "method", problems);
-    problems.throw_if_any("configuration");
     parameters_ = initialise(method.parameters(shape), static_cast<uint64_t>(config_.train.seed), at::TensorOptions(at::kFloat),
                              [this](const std::string& name) { return base_weight(base_->model, name); });
   } else {

@@ -38,7 +38,7 @@ void check_vocabulary(const Llama& model, const Tokenizer& tokenizer) {
 Generation Generator::generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings, const TextSink& sink) const {
   check_vocabulary(model, tokenizer);
   const at::NoGradGuard no_grad;
-  std::vector<int64_t> ends = model.config().eos_ids();
+  std::vector<int64_t> ends = end_ids;
   ends.push_back(tokenizer.eos());
 
   KvCache cache(model.config().num_hidden_layers, 1);

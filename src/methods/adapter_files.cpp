@@ -120,10 +120,11 @@ void save_adapter(const fs::path& folder, Method& method, const ParameterSet& pa
 }
 
 AdapterSettings read_adapter_method(const fs::path& folder) {
-  const Json config = read_adapter_config(folder);
+  Json config = read_adapter_config(folder);
   AdapterSettings adapter;
   adapter.method = make_method_of_peft_type(config["peft_type"].get<std::string>());
   Problems problems;
+  adapter.method->complete_adapter_config(config, problems);
   read_settings(method_settings(config, *adapter.method), [&](Describer& d) { adapter.method->describe(d); }, {}, problems);
   problems.throw_if_any((folder / "adapter_config.json").string());
   for (const auto& [key, value] : kOriginKeys) {

@@ -1,6 +1,8 @@
 // LLaMA-Excitor (arXiv 2404.00913): prompts that change the attention keys, and with them only where the frozen model looks.
 // T tokens, D hidden width, G key heads, d head width, K prompts, r rank.
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/mul.h>
@@ -19,7 +21,7 @@ enum class UpInit { zero, normal };
 
 struct ExcitorSettings {
   int64_t adapter_len = 30;
-  int64_t adapter_layers = 30;
+  std::optional<int64_t> adapter_layers;  ///< default: the paper's 30, or all layers of a smaller model
   int64_t r = 16;
   GateShape gate = GateShape::per_head;
   double gate_init_mean = 0.0;
@@ -76,7 +78,7 @@ class ExcitorMethod : public Method {
   void describe(Describer& d) override {
     ExcitorSettings& s = settings_;
     d.field("adapter_len", s.adapter_len, "Prompts a layer (K).", kAtLeastOne);
-    d.field("adapter_layers", s.adapter_layers, "Number of layers with a bypass, counted from the top.", kAtLeastOne);
+    d.field("adapter_layers", s.adapter_layers, "Number of layers with a bypass, counted from the top; default: 30, or all of a smaller model.", kAtLeastOne);
     d.field("r", s.r, "Rank of the hint, W_up W_down h.", kAtLeastOne);
     d.choice("gate", s.gate, {{"per_head", GateShape::per_head}, {"per_layer", GateShape::per_layer}},
              "One gate for each key head, or one for the layer.");
@@ -91,10 +93,12 @@ class ExcitorMethod : public Method {
     d.field("add_before_rotation", s.add_before_rotation, "Add the extra key before the rotary embedding instead of after it.");
   }
 
+  void resolve(const LlamaConfig& model) override { settings_.adapter_layers = adapter_layers(model); }
+
   void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
-    if (settings_.adapter_layers > model.num_hidden_layers) {
-      problems.add(path + ".adapter_layers", fmt::format("found {}, but the model has {} layers", settings_.adapter_layers,
-                                                         model.num_hidden_layers));
+    if (adapter_layers(model) > model.num_hidden_layers) {
+      problems.add(path + ".adapter_layers",
+                   fmt::format("found {}, but the model has {} layers", adapter_layers(model), model.num_hidden_layers));
     }
   }
 
@@ -129,7 +133,11 @@ class ExcitorMethod : public Method {
   }
 
  private:
-  int64_t first_layer(const LlamaConfig& model) const { return model.num_hidden_layers - settings_.adapter_layers; }
+  int64_t adapter_layers(const LlamaConfig& model) const {
+    constexpr int64_t kPaper = 30;
+    return settings_.adapter_layers.value_or(std::min(kPaper, model.num_hidden_layers));
+  }
+  int64_t first_layer(const LlamaConfig& model) const { return model.num_hidden_layers - adapter_layers(model); }
 
   ExcitorSettings settings_;
 };

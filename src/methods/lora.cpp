@@ -1,6 +1,4 @@
 // LoRA (arXiv 2106.09685): y = W x + (α/r) B A dropout(x), with PEFT's names and settings.
-#include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 
@@ -11,12 +9,10 @@
 #include <excitor/util/random.h>
 
 #include "methods.h"
+#include "target_modules.h"
 
 namespace excitor {
 namespace {
-
-constexpr std::array kSites = {Projection::q,    Projection::k,  Projection::v,   Projection::o,
-                               Projection::gate, Projection::up, Projection::down};
 
 struct LoraSettings {
   int64_t r = 8;
@@ -55,12 +51,6 @@ class LoraLayer : public LayerBypass {
   double dropout_;
 };
 
-/// "q_proj" of "self_attn.q_proj"
-std::string leaf_name(Projection site) {
-  const std::string name = projection_name(site);
-  return name.substr(name.find('.') + 1);
-}
-
 class LoraMethod : public Method {
  public:
   std::string_view name() const override { return "lora"; }
@@ -74,34 +64,37 @@ class LoraMethod : public Method {
             Range{.minimum = 0, .maximum = 0.99});
     d.field("use_rslora", s.use_rslora, "Scale by lora_alpha / sqrt(r) (arXiv 2312.03732).");
     d.field("target_modules", s.target_modules,
-            "Linears with a bypass, by the end of their name (q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj), or "
-            "\"all-linear\".");
+            "Linears with a bypass, as PEFT takes it: a list of names or of their ends (q_proj, k_proj, v_proj, o_proj, gate_proj, "
+            "up_proj, down_proj), a regular expression for the whole name, or \"all-linear\".");
   }
 
-  void check(const LlamaConfig&, const std::string& path, Problems& problems) const override {
-    const Json& given = settings_.target_modules;
-    const bool is_list = given.is_array() && std::all_of(given.begin(), given.end(), [](const Json& t) { return t.is_string(); });
-    if (!given.is_string() && !is_list) {
-      problems.add(path + ".target_modules", fmt::format("found {}, expected a list of names or \"all-linear\"", describe_value(given)));
-      return;
+  void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
+    const TargetModules targets(settings_.target_modules, path + ".target_modules", problems);
+    if (problems.empty()) targets.check(model, path + ".target_modules", problems);
+  }
+
+  /// PEFT's defaults for what a file leaves out, and PEFT's settings that change the result in a way that is not computed here.
+  void complete_adapter_config(Json& config, Problems& problems) const override {
+    constexpr int64_t kPeftDefault = 8;
+    for (const char* key : {"r", "lora_alpha"}) {
+      if (!config.contains(key)) config[key] = kPeftDefault;
     }
-    if (targets().empty()) problems.add(path + ".target_modules", "is empty; name at least one linear");
-    for (const std::string& target : targets()) {
-      const bool known = target == "all-linear" || std::any_of(kSites.begin(), kSites.end(), [&](Projection site) {
-                           return matches(site, target);
-                         });
-      if (!known) {
-        problems.add(path + ".target_modules", fmt::format("the model has no linear \"{}\"; known: q_proj, k_proj, v_proj, o_proj, "
-                                                           "gate_proj, up_proj, down_proj, all-linear", target));
-      }
+    if (!config.contains("target_modules") || config["target_modules"].is_null()) config["target_modules"] = {"q_proj", "v_proj"};
+    for (const char* key : {"rank_pattern", "alpha_pattern", "use_dora", "layers_to_transform", "modules_to_save",
+                            "fan_in_fan_out", "bias", "target_parameters", "exclude_modules", "use_qalora"}) {
+      if (!config.contains(key)) continue;
+      const Json& value = config[key];
+      const bool neutral = value.is_null() || value == false || value == "none" || ((value.is_object() || value.is_array()) && value.empty());
+      if (!neutral) problems.add(key, fmt::format("is {}, which is not computed; only null, false or empty can be read", value.dump()));
     }
   }
 
   std::vector<ParameterSpec> parameters(const LlamaConfig& model) const override {
     std::vector<ParameterSpec> specs;
+    const TargetModules chosen = targets();
     for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
-      for (const Projection site : kSites) {
-        if (!is_target(site)) continue;
+      for (const Projection site : kAllProjections) {
+        if (!chosen.contains(layer, site)) continue;
         const auto [out, in] = linear_size(model, site);
         const std::string name = layer_prefix(layer) + projection_name(site);
         specs.push_back({name + ".lora_A.weight", {settings_.r, in}, Init::uniform(1 / std::sqrt(static_cast<double>(in)))});
@@ -113,12 +106,13 @@ class LoraMethod : public Method {
 
   std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model, const ParameterSet& parameters) const override {
     auto bypass = std::make_unique<LayerwiseBypass>(model.num_hidden_layers);
+    const TargetModules chosen = targets();
     const double rank = static_cast<double>(settings_.r);
     const double scale = settings_.lora_alpha / (settings_.use_rslora ? std::sqrt(rank) : rank);
     for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
       std::map<Projection, LoraSite> sites;
-      for (const Projection site : kSites) {
-        if (!is_target(site)) continue;
+      for (const Projection site : kAllProjections) {
+        if (!chosen.contains(layer, site)) continue;
         const std::string name = layer_prefix(layer) + projection_name(site);
         sites[site] = {parameters.at(name + ".lora_A.weight"), parameters.at(name + ".lora_B.weight"), stream_of(name)};
       }
@@ -128,17 +122,9 @@ class LoraMethod : public Method {
   }
 
  private:
-  static bool matches(Projection site, const std::string& target) {
-    return target == leaf_name(site) || target == projection_name(site);
-  }
-  std::vector<std::string> targets() const {
-    if (settings_.target_modules.is_string()) return {settings_.target_modules.get<std::string>()};
-    return settings_.target_modules.get<std::vector<std::string>>();
-  }
-  bool is_target(Projection site) const {
-    const std::vector<std::string> all = targets();
-    return std::any_of(all.begin(), all.end(),
-                       [&](const std::string& target) { return target == "all-linear" || matches(site, target); });
+  TargetModules targets() const {
+    Problems checked_before;
+    return TargetModules(settings_.target_modules, "target_modules", checked_before);
   }
 
   LoraSettings settings_;

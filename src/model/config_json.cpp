@@ -55,6 +55,21 @@ LlamaConfig read_llama_config(const std::filesystem::path& folder) {
   return config;
 }
 
+std::vector<int64_t> read_end_ids(const std::filesystem::path& folder, const LlamaConfig& config) {
+  std::vector<int64_t> ids = config.eos_ids();
+  const auto path = folder / "generation_config.json";
+  if (!std::filesystem::exists(path)) return ids;
+  const Json json = read_json_file(path);
+  if (!json.is_object() || !json.contains("eos_token_id") || json["eos_token_id"].is_null()) return ids;
+  LlamaConfig listed = config;
+  listed.eos_token_id = json["eos_token_id"];
+  Problems problems;
+  listed.check("", problems);
+  problems.throw_if_any(path.string());
+  for (const int64_t id : listed.eos_ids()) ids.push_back(id);
+  return ids;
+}
+
 Json write_llama_config(const LlamaConfig& config, const std::string& dtype) {
   LlamaConfig copy = config;
   Json json = {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}};

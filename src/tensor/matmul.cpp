@@ -27,7 +27,7 @@ const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& onednn_linear() 
 /// One row alone is a matrix-vector product, which the BLAS does as fast and with less overhead.
 bool takes_onednn(const at::Tensor& a) {
   const auto type = a.scalar_type();
-  const bool known = type == at::kFloat || type == at::kBFloat16 || type == at::kHalf;
+  const bool known = type == at::kFloat || type == at::kBFloat16;  // oneDNN has no fp16 products on most CPUs
   return known && a.device().is_cpu() && a.size(0) > 1 && onednn_linear().has_value();
 }
 

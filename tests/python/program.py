@@ -23,7 +23,7 @@ def run_excitor(*arguments, check=True, timeout=120):
     """The finished process with its output as text; with `check`, a failure is an assertion that shows its words."""
     path, reason = find_program()
     assert path, reason
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ
     command = [str(path), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=timeout)
     if check:

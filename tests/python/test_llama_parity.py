@@ -110,4 +110,4 @@ def test_half_precision_is_near(tmp_path, precision, tolerance):
     ids = tiny_models.random_ids(LONG)
     expected = tiny_models.judge_logits(tiny_models.judge(tmp_path), ids)
     actual = inspect_logits(tmp_path, ids, tmp_path / "logits.safetensors", precision=precision)
-    assert 1e-5 < assert_close(actual, expected, tolerance)
+    assert 1e-5 < assert_close(actual, expected, tolerance, f"logits in {precision}")

@@ -33,7 +33,7 @@ EXCITORS["many prompts, large rank"] = dict(adapter_len=70, r=40)
 
 LORAS = {
     "q and v": dict(),
-    "all-linear": dict(target_modules="all-linear"),
+    "all-linear": dict(target_modules="all-linear", size=0.1),
     "rslora": dict(use_rslora=True, target_modules=("k_proj", "o_proj", "down_proj")),
     "fraction of alpha": dict(lora_alpha=0.75, r=1, target_modules=("gate_proj", "up_proj")),
 }

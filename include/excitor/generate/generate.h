@@ -35,8 +35,9 @@ struct Generator {
   const Llama& model;
   const ModelBypass* bypass;  ///< null: the base
   const Tokenizer& tokenizer;
+  std::vector<int64_t> end_ids = {};  ///< further ids that end an answer, beside the tokenizer's EOS
 
-  /// Continues `prompt` (BOS included) until EOS (any of the model's), a stop string, max_new_tokens, or a signal.
+  /// Continues `prompt` (BOS included) until EOS (or one of end_ids), a stop string, max_new_tokens, or a signal.
   Generation generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings, const TextSink& sink = {}) const;
 };
 

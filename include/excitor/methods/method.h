@@ -26,8 +26,13 @@ class Method {
   virtual std::string_view peft_type() const = 0;
   /// The settings, without `type`. The same fields stand in a configuration's `method` section and in adapter_config.json.
   virtual void describe(Describer& d) = 0;
+  /// Writes out the defaults that depend on the model, so that a recorded configuration says what was done.
+  virtual void resolve(const LlamaConfig&) {}
   /// Adds what does not fit the model (more adapted layers than it has, an unknown target). `path` is "method" in a configuration.
   virtual void check(const LlamaConfig& model, const std::string& path, Problems& problems) const = 0;
+
+  /// Fills in what an adapter_config.json of another program leaves to its defaults, and adds what it asks for that is not computed.
+  virtual void complete_adapter_config(Json&, Problems&) const {}
 
   /// Every trainable tensor by its name in the adapter's file, in the order of the layers. Needs no weights.
   virtual std::vector<ParameterSpec> parameters(const LlamaConfig& model) const = 0;

@@ -57,6 +57,10 @@ struct LlamaConfig {
 /// Throws ConfigError (no such folder, no config.json, not JSON) or CheckpointError (impossible shape), all faults at once.
 LlamaConfig read_llama_config(const std::filesystem::path& folder);
 
+/// Ids that end an answer: eos_token_id of config.json and of generation_config.json, where chat models list further ones.
+/// Throws CheckpointError when the latter is damaged.
+std::vector<int64_t> read_end_ids(const std::filesystem::path& folder, const LlamaConfig& config);
+
 /// config.json as transformers 4 and 5 read it: rope in both spellings, `torch_dtype` and `dtype`.
 Json write_llama_config(const LlamaConfig& config, const std::string& dtype);
 

@@ -7,7 +7,7 @@ namespace excitor {
 
 /// a bᵀ: a [n,k], b [m,k] -> [n,m], contiguous, in memory of its own. Both may be transposed views.
 ///
-/// On a CPU in fp32, bf16 and fp16 this is oneDNN's product instead of the BLAS behind at::mm: measured on a Zen 5 core in
+/// On a CPU in fp32 and bf16 this is oneDNN's product instead of the BLAS behind at::mm: measured on a Zen 5 core in
 /// fp32 210 GFLOP/s against 70–100 (MKL takes its AVX2 kernels there), and no slow path for transposed bf16 operands.
 at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b);
 
