@@ -30,7 +30,39 @@ TEST(Parameters, CountsOfLlama7BAreThePapers) {
   EXPECT_EQ(llama_7b_parameters("full", "{}"), 6'738'415'616);
 }
 
-/// A small Excitor's folder, to be damaged.
+/// Modules of a LoRA with these targets on the three-layer model.
+int64_t lora_sites(const std::string& target_modules) {
+  auto method = make_method("lora");
+  Problems problems;
+  read_settings(Json::parse("{\"target_modules\": " + target_modules + "}"), [&](Describer& d) { method->describe(d); }, {}, problems);
+  method->check(test::tiny_config(), "method", problems);
+  problems.throw_if_any("test");
+  return static_cast<int64_t>(method->parameters(test::tiny_config()).size()) / 2;
+}
+
+TEST(TargetModules, FollowPeftsRules) {
+  EXPECT_EQ(lora_sites(R"(["q_proj", "v_proj"])"), 6);
+  EXPECT_EQ(lora_sites(R"(["mlp.up_proj"])"), 3);
+  EXPECT_EQ(lora_sites(R"(["model.layers.1.self_attn.k_proj"])"), 1);
+  EXPECT_EQ(lora_sites(R"("all-linear")"), 21);
+  EXPECT_EQ(lora_sites(R"(".*\\.(0|2)\\.self_attn\\.(q|k)_proj")"), 4);
+  EXPECT_THROW(lora_sites(R"(["query"])"), ConfigError);
+  EXPECT_THROW(lora_sites(R"("q_proj")"), ConfigError);  // an expression is matched against the whole name
+  EXPECT_THROW(lora_sites(R"("([")"), ConfigError);
+  EXPECT_THROW(lora_sites("[]"), ConfigError);
+  EXPECT_THROW(lora_sites("[3]"), ConfigError);
+}
+
+TEST(ExcitorSettings, SmallModelsAreAdaptedInAllLayersByDefault) {
+  auto method = make_method("excitor");
+  method->resolve(test::tiny_config());
+  EXPECT_EQ(write_settings([&](Describer& d) { method->describe(d); })["adapter_layers"], 3);
+  auto large = make_method("excitor");
+  large->resolve(LlamaConfig());
+  EXPECT_EQ(write_settings([&](Describer& d) { large->describe(d); })["adapter_layers"], 30);
+}
+
+/// A small LoRA's folder, to be damaged.
 class AdapterFiles : public testing::Test {
  protected:
   AdapterFiles() {
@@ -92,6 +124,9 @@ TEST_F(AdapterFiles, UnknownTypesAndSettingsAreErrors) {
   expect_error("PREFIX_TUNING");
   write_file_atomically(path() / "adapter_config.json", R"({"peft_type": "LORA", "r": 0})");
   expect_error("r");
+  write_file_atomically(path() / "adapter_config.json", R"({"peft_type": "LORA", "use_dora": true, "alpha_pattern": {"q_proj": 2}})");
+  expect_error("use_dora");
+  expect_error("alpha_pattern");
   write_file_atomically(path() / "adapter_config.json", R"({"r": 4})");
   expect_error("peft_type");
 }

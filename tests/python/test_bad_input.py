@@ -123,8 +123,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", cases(
-    DAMAGE, "empty", "cut in the header", "cut in the data", "header longer than the file", "header of 2^64-1 bytes",
-    "git-lfs pointer", "overlap", "hole", "duplicate key", "unknown dtype", "overflowing shape"))
+    DAMAGE, "cut in the data", "header longer than the file", "overlap", "duplicate key", "unknown dtype", "overflowing shape"))
 def test_damaged_weights(tmp_path, model, name):
     damage, words = DAMAGE[name]
     damage(model / "model.safetensors")
@@ -157,6 +156,20 @@ def test_wrong_tensors(tmp_path, model, name):
     change, words = WRONG_TENSORS[name]
     with_tensors(change)(model / "model.safetensors")
     train_is_refused(tmp_path, model, model, *words, code=1)
+
+
+@pytest.mark.xfail(strict=True, reason="ends with 0 and an adapter that no step has changed")
+def test_weights_that_are_not_numbers(tmp_path, model):
+    with_tensors(lambda t: t["model.norm.weight"].fill_(float("nan")))(model / "model.safetensors")
+    done = run_excitor("train", write_run(tmp_path, configuration(model)), check=False)
+    assert done.returncode == 1 and "not finite" in done.stderr, done.stderr
+    assert not (tmp_path / "run/adapter").exists()
+
+
+@pytest.mark.xfail(strict=True, reason="answers all the same")
+def test_answers_of_what_is_no_number(model):
+    with_tensors(lambda t: t["model.norm.weight"].fill_(float("nan")))(model / "model.safetensors")
+    refused("generate", model, *GENERATE, words=["not finite"], code=1)
 
 
 def test_weights_are_not_there(tmp_path, model):
@@ -412,6 +425,7 @@ WRONG_SETTINGS = {
     "batch does not divide": ({"train": {"global_batch_size": 6}}, ["train.global_batch_size", "6", "4"]),
     "learning rate infinite": ({"train": {"learning_rate": 0}}, ["train.learning_rate"]),
     "huge batch": ({"train": {"micro_batch_size": 2**62, "gradient_accumulation_steps": 2**62}}, ["train."]),
+    "endless epochs": ({"train": {"max_steps": None, "epochs": 1e300}}, ["train.epochs"]),
     "huge length": ({"data": {"max_seq_length": 2**62}}, ["data.max_seq_length"]),
     "beyond 64 bits": ({"train": {"seed": 2**64}}, ["train.seed"]),
     "no such model": ({"model": {"path": "nowhere"}}, ["model.path", "nowhere"]),
@@ -432,6 +446,7 @@ WRONG_SETTINGS = {
 @pytest.mark.parametrize("name", cases(WRONG_SETTINGS, "unknown method", "no such data", "a model's name", not_yet={
     "more layers than the model": "names no file: \"configuration: 1 problem\"",
     "huge batch": "internal error: Sampler: nothing to deal out",
+    "endless epochs": "trains one step",
     "huge length": "internal error: lay_into_micro_batches: empty limits, after output_dir was made",
     "data a folder": "called a file that does not exist",
     "data a string": "the same key is called missing, too"}))
@@ -575,7 +590,7 @@ def test_a_full_disk(tmp_path, good_model, faults):
     code, words = support.run_with_faults(faults, reference / "run", "train", write_run(reference, whole), count=tmp_path / "count")
     assert code == 0, words
     size = int((tmp_path / "count").read_text().split()[1])
-    for number, share in enumerate((0, 0.02, 0.5, 0.999)):
+    for number, share in enumerate((0, 0.5, 0.99)):
         folder = tmp_path / str(number)
         config = write_run(folder, whole)
         code, words = support.run_with_faults(faults, folder / "run", "train", config, disk_bytes=int(share * size))
@@ -712,6 +727,7 @@ COMMANDS = {
     "seed negative": (["generate", "MODEL", "--prompt", "a", "--seed", "-1"], ["--seed"], 2),
     "unknown template": (["generate", "MODEL", "--prompt", "a", "--template", "alpacca"], ["alpacca", "alpaca"], 2),
     "unknown dtype": (["generate", "MODEL", "--prompt", "a", "--dtype", "float33"], ["--dtype", "float33", "float32"], 2),
+    "offered dtype": (["generate", "MODEL", "--prompt", "a", "--dtype", "float64"], ["--dtype", "float64", "float32"], 2),
     "prompt not UTF-8": (["generate", "MODEL", "--prompt", b"caf\xe9"], ["--prompt", "UTF-8"], (1, 2)),
     "text not UTF-8": (["inspect", "tokens", "MODEL", "--text", b"caf\xe9"], ["--text", "UTF-8"], (1, 2)),
     "id beyond": (["inspect", "logits", "MODEL", "--ids", "1,448", "--output", "OUT"], ["--ids", "447", "448"], 2),
@@ -740,6 +756,7 @@ COMMANDS = {
     "penalty nan": "is accepted",
     "seed negative": "is accepted",
     "unknown dtype": "does not name --dtype, and offers float64",
+    "offered dtype": "ends in LibTorch's words: expected scalar type Float but found Double",
     "precision": "does not name --precision",
     "prompt not UTF-8": "does not name --prompt",
     "text not UTF-8": "does not name --text"}))
