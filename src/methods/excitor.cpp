@@ -24,9 +24,12 @@ struct ExcitorSettings {
   std::optional<int64_t> adapter_layers;  ///< default: the paper's 30, or all layers of a smaller model
   int64_t r = 16;
   GateShape gate = GateShape::per_head;
-  double gate_init_mean = 0.0;
+  // With W_up zero every token gets the same extra key, which softmax cannot see: the model starts as the base whatever the gate, and
+  // with a gate of one W_up learns at full speed from the first step. Where that does not hold (W_up normal, or the extra key rotated
+  // by the token's position), the gate starts at the paper's 0.
+  std::optional<double> gate_init_mean;
   double gate_init_std = 0.02;
-  UpInit up_init = UpInit::normal;
+  UpInit up_init = UpInit::zero;
   PromptAttention prompt_attention = PromptAttention::per_head;
   bool add_before_rotation = false;
 };
@@ -82,7 +85,8 @@ class ExcitorMethod : public Method {
     d.field("r", s.r, "Rank of the hint, W_up W_down h.", kAtLeastOne);
     d.choice("gate", s.gate, {{"per_head", GateShape::per_head}, {"per_layer", GateShape::per_layer}},
              "One gate for each key head, or one for the layer.");
-    d.field("gate_init_mean", s.gate_init_mean, "Mean of the gates at the start (the paper's cold start: 0).");
+    d.field("gate_init_mean", s.gate_init_mean, "Mean of the gates at the start; default: 1 where the model then equals the base all the same (up_init zero, add_before_rotation "
+            "false), else 0, the paper's cold start.");
     d.field("gate_init_std", s.gate_init_std, "Standard deviation of the gates at the start.", kNonNegative);
     d.choice("up_init", s.up_init, {{"zero", UpInit::zero}, {"normal", UpInit::normal}},
              "Start of W_up: zero (every token gets the same extra key: equal to the base whatever the gate) or normal with "
@@ -93,7 +97,10 @@ class ExcitorMethod : public Method {
     d.field("add_before_rotation", s.add_before_rotation, "Add the extra key before the rotary embedding instead of after it.");
   }
 
-  void resolve(const LlamaConfig& model) override { settings_.adapter_layers = adapter_layers(model); }
+  void resolve(const LlamaConfig& model) override {
+    settings_.adapter_layers = adapter_layers(model);
+    settings_.gate_init_mean = gate_init_mean();
+  }
 
   void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
     if (adapter_layers(model) > model.num_hidden_layers) {
@@ -113,7 +120,7 @@ class ExcitorMethod : public Method {
       specs.push_back({name + "excitor_prompt", {s.adapter_len, width}, Init::normal(0, 1)});
       specs.push_back({name + "excitor_down.weight", {s.r, hidden}, Init::uniform(1 / std::sqrt(static_cast<double>(hidden)))});
       specs.push_back({name + "excitor_up.weight", {width, s.r}, up});
-      specs.push_back({name + "excitor_gate", {gates}, Init::normal(s.gate_init_mean, s.gate_init_std)});
+      specs.push_back({name + "excitor_gate", {gates}, Init::normal(gate_init_mean(), s.gate_init_std)});
     }
     return specs;
   }
@@ -136,6 +143,10 @@ class ExcitorMethod : public Method {
   int64_t adapter_layers(const LlamaConfig& model) const {
     constexpr int64_t kPaper = 30;
     return settings_.adapter_layers.value_or(std::min(kPaper, model.num_hidden_layers));
+  }
+  double gate_init_mean() const {
+    const bool any_gate_is_the_base = settings_.up_init == UpInit::zero && !settings_.add_before_rotation;
+    return settings_.gate_init_mean.value_or(any_gate_is_the_base ? 1.0 : 0.0);
   }
   int64_t first_layer(const LlamaConfig& model) const { return model.num_hidden_layers - adapter_layers(model); }
 

@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 import safetensors.torch
-import sentencepiece
 import torch
 
 import integration_support as support

@@ -1,7 +1,6 @@
 """The commands as a user and as another program meets them: help, exit codes, what goes where, the schema, inspect."""
 import json
 import re
-import subprocess
 import time
 
 import pytest

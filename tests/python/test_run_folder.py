@@ -175,11 +175,12 @@ def test_layout_does_not_change_the_mathematics(tmp_path, model):
         whole = configuration(model, output_dir=str(number), data={"packing": packing})
         whole["train"] = {"max_steps": 3, "learning_rate": 0.01} | layout
         run_excitor("train", write_run(tmp_path, whole))
-        losses.append([(row["loss"], row["grad_norm"]) for row in events(tmp_path / str(number), "step")])
+        losses.append(torch.tensor([(row["loss"], row["grad_norm"]) for row in events(tmp_path / str(number), "step")]))
         assert [row["label_tokens"] for row in events(tmp_path / str(number), "step")] == [
             row["label_tokens"] for row in events(tmp_path / "0", "step")]
-    for other in losses[1:]:
-        torch.testing.assert_close(torch.tensor(other), torch.tensor(losses[0]), rtol=1e-4, atol=1e-6)
+    for other in losses[1:]:  # AdamW's first update enlarges rounding where a gradient is next to nothing
+        torch.testing.assert_close(other[0], losses[0][0], rtol=2e-5, atol=0)
+        torch.testing.assert_close(other[1:], losses[0][1:], rtol=5e-3, atol=0)
 
 
 def test_logging_and_evaluation_steps(tmp_path, model):
