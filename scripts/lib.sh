@@ -30,16 +30,16 @@ install_packages() {
   done
   if ((${#missing[@]})); then
     say "Installing with apt: ${missing[*]}"
-    as_root "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${missing[*]} >/dev/null"
+    as_root "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ${missing[*]}"
   fi
 }
 
-# as_root COMMAND_LINE: runs it as root, or says what to type.
+# as_root COMMAND_LINE: runs it as root, showing its errors alone, or says what to type.
 as_root() {
   if ((EUID == 0)); then
-    sh -c "$1"
+    sh -c "$1" >/dev/null
   elif command -v sudo >/dev/null && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
-    sudo sh -c "$1"
+    sudo sh -c "$1" >/dev/null
   else
     stop "this needs root, and there is no sudo to ask. As root, type
   $1

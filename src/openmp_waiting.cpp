@@ -1,11 +1,12 @@
 // How OpenMP's threads wait for each other, decided before LibTorch is initialised.
 //
-// libgomp reads the environment when it is loaded, before main(): by default its threads spin at every barrier. Where the cores
-// are shared, or are virtual, a spinning thread takes the core that the other one needs: measured with two threads on two busy
-// virtual cores, 62 tokens/s spinning against 300 waiting passively (LoRA on 134 M parameters), and no loss on idle ones.
-// The only way to set the policy from inside is to start again with it in the environment. Done from .preinit_array, where
-// no constructor of a library has run yet, that costs a few hundredths of a second. OMP_WAIT_POLICY or GOMP_SPINCOUNT in the
-// environment are left as they are.
+// libgomp reads the environment when it is loaded, before main(): by default its threads spin at every
+// barrier. Where the cores are shared, or are virtual, a spinning thread takes the core that the other one
+// needs: measured with two threads on two busy virtual cores, 62 tokens/s spinning against 300 waiting
+// passively (LoRA on 134 M parameters), and no loss on idle ones. The only way to set the policy from inside
+// is to start again with it in the environment. Done from .preinit_array, where no constructor of a library
+// has run yet, that costs a few hundredths of a second. OMP_WAIT_POLICY or GOMP_SPINCOUNT in the environment
+// are left as they are.
 #include <unistd.h>
 
 #include <climits>
@@ -45,10 +46,12 @@ void start_with_passive_waiting(int argc, char** argv, char** environment) {
   extended[count] = policy;
   static char program[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-  if (length > 0) execve(program, argv, extended);  // returns only when it failed; then threads spin, as they would have
+  if (length > 0)
+    execve(program, argv, extended);  // returns only when it failed; then threads spin, as they would have
 }
 
 using PreinitFunction = void (*)(int, char**, char**);
-[[gnu::used, gnu::section(".preinit_array")]] const PreinitFunction kBeforeConstructors = start_with_passive_waiting;
+[[gnu::used, gnu::section(".preinit_array")]] const PreinitFunction kBeforeConstructors =
+    start_with_passive_waiting;
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Compiled once, read by every source that stands on LibTorch. It only saves time: a source still includes what it uses.
+// Compiled once, read by every source that stands on LibTorch. It only saves time: a source still includes
+// what it uses.
 #pragma once
 
 #include <algorithm>

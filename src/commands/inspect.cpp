@@ -6,11 +6,12 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <excitor/methods/adapter_files.h>
+#include <excitor/model/checkpoint.h>
 #include <excitor/model/llama.h>
 #include <excitor/tensor/safetensors.h>
 #include <excitor/util/error.h>
@@ -43,45 +44,63 @@ int64_t numel(const std::vector<int64_t>& shape) {
 void inspect_model(const InspectOptions& options) {
   const LlamaConfig config = read_llama_config(options.session.model);
   const SafetensorsFolder files(options.session.model, "model");
+  check_weights(options.session.model, files, weight_shapes(config));
   int64_t parameters = 0;
   Json tensors = Json::array();
   for (const auto& weight : weight_shapes(config)) {
-    if (!files.contains(weight.name)) throw CheckpointError(fmt::format("{}: {} is missing", options.session.model, weight.name));
     const StoredTensor& stored = files.stored(weight.name);
     parameters += numel(stored.shape);
-    if (options.json) tensors.push_back({{"name", weight.name}, {"dtype", stored.dtype}, {"shape", stored.shape}});
-    else print_tensor(weight.name, stored);
+    if (options.json)
+      tensors.push_back({{"name", weight.name}, {"dtype", stored.dtype}, {"shape", stored.shape}});
+    else
+      print_tensor(weight.name, stored);
   }
   if (options.json) {
-    std::cout << Json{{"parameters", parameters}, {"tensors", tensors}, {"config", write_llama_config(config, "")}}.dump() << "\n";
+    std::cout << Json{{"parameters", parameters},
+                      {"tensors", tensors},
+                      {"config", write_llama_config(config, "")}}
+                     .dump()
+              << "\n";
     return;
   }
   std::cout << fmt::format(
-      "\n{} parameters; {} layers, hidden {}, {} query and {} key/value heads of width {}, feed-forward {}, vocabulary {}{}\n",
-      parameters, config.num_hidden_layers, config.hidden_size, config.query_heads(), config.key_heads(), config.head_width(),
-      config.intermediate_size, config.vocab_size, config.tie_word_embeddings ? ", tied output layer" : "");
+      "\n{} parameters; {} layers, hidden {}, {} query and {} key/value heads of width {}, feed-forward {}, "
+      "vocabulary {}{}\n",
+      parameters, config.num_hidden_layers, config.hidden_size, config.query_heads(), config.key_heads(),
+      config.head_width(), config.intermediate_size, config.vocab_size,
+      config.tie_word_embeddings ? ", tied output layer" : "");
 }
 
 void inspect_adapter(const InspectOptions& options) {
   const AdapterSettings settings = read_adapter_method(options.session.adapter);
-  const auto file = SafetensorsFile::open(std::filesystem::path(options.session.adapter) / "adapter_model.safetensors");
+  const auto file =
+      SafetensorsFile::open(std::filesystem::path(options.session.adapter) / "adapter_model.safetensors");
   const Json described = write_settings([&](Describer& d) { settings.method->describe(d); });
   int64_t parameters = 0;
   Json tensors = Json::array();
   for (const auto& [name, stored] : file->tensors()) {
     parameters += numel(stored.shape);
-    if (options.json) tensors.push_back({{"name", name}, {"dtype", stored.dtype}, {"shape", stored.shape}});
-    else print_tensor(name, stored);
+    if (options.json)
+      tensors.push_back({{"name", name}, {"dtype", stored.dtype}, {"shape", stored.shape}});
+    else
+      print_tensor(name, stored);
   }
   if (options.json) {
-    std::cout << Json{{"method", settings.method->name()}, {"parameters", parameters}, {"settings", described}, {"tensors", tensors}}.dump() << "\n";
+    std::cout << Json{{"method", settings.method->name()},
+                      {"parameters", parameters},
+                      {"settings", described},
+                      {"tensors", tensors}}
+                     .dump()
+              << "\n";
     return;
   }
-  std::cout << fmt::format("\n{} parameters; method {}, template {}, base {}\nsettings: {}\n", parameters, settings.method->name(),
-                           settings.origin.prompt_template, settings.origin.base_model_name_or_path, described.dump());
+  std::cout << fmt::format("\n{} parameters; method {}, template {}, base {}\nsettings: {}\n", parameters,
+                           settings.method->name(), settings.origin.prompt_template,
+                           settings.origin.base_model_name_or_path, described.dump());
 }
 
 void inspect_tokens(const InspectOptions& options) {
+  check_utf8("--text", options.text);
   const auto tokenizer = load_tokenizer(options.session.model);
   const std::vector<TokenId> ids = tokenizer->encode_prompt(options.text);
   if (options.json) {
@@ -100,7 +119,9 @@ std::vector<int64_t> parse_ids(const std::string& text, int64_t vocab_size) {
     int64_t id = -1;
     const auto [next, error] = std::from_chars(at, end, id);
     if (error != std::errc() || id < 0 || id >= vocab_size || (next != end && *next != ',')) {
-      throw UsageError(fmt::format("--ids: expected token ids from 0 to {} with commas between them, found \"{}\"", vocab_size - 1, text));
+      throw UsageError(
+          fmt::format("--ids: expected token ids from 0 to {} with commas between them, found \"{}\"",
+                      vocab_size - 1, text));
     }
     ids.push_back(id);
     if (next == end) return ids;
@@ -116,7 +137,8 @@ void inspect_logits(const InspectOptions& options) {
   const Llama& model = session.base.model;
   const std::vector<int64_t> ids = parse_ids(options.ids, model.config().vocab_size);
   const at::NoGradGuard no_grad;
-  const TokenBatch batch{.ids = at::tensor(at::ArrayRef<int64_t>(ids)), .segments = Segments({static_cast<int64_t>(ids.size())})};
+  const TokenBatch batch{.ids = at::tensor(at::ArrayRef<int64_t>(ids)),
+                         .segments = Segments({static_cast<int64_t>(ids.size())})};
   const at::Tensor hidden = model.hidden(batch, {.bypass = session.bypass.get()});
   write_safetensors(options.output, {{"logits", model.logits(hidden, session.bypass.get())}});
 }
@@ -135,17 +157,20 @@ void add_inspect_command(CLI::App& app, CommandResult&) {
   inspect->require_subcommand(1);
   inspect->footer("Example: excitor inspect model models/tiny-world");
 
-  auto* model = add_kind(*inspect, "model", "Shapes, types and parameter counts of a model folder", "excitor inspect model models/tiny-world");
+  auto* model = add_kind(*inspect, "model", "Shapes, types and parameter counts of a model folder",
+                         "excitor inspect model models/tiny-world");
   model->add_option("model", options->session.model, "Model folder")->required();
   model->add_flag("--json", options->json, "Print JSON");
   model->callback([options] { inspect_model(*options); });
 
-  auto* adapter = add_kind(*inspect, "adapter", "Settings and tensors of an adapter folder", "excitor inspect adapter runs/x/adapter");
+  auto* adapter = add_kind(*inspect, "adapter", "Settings and tensors of an adapter folder",
+                           "excitor inspect adapter runs/x/adapter");
   adapter->add_option("adapter", options->session.adapter, "Adapter folder")->required();
   adapter->add_flag("--json", options->json, "Print JSON");
   adapter->callback([options] { inspect_adapter(*options); });
 
-  auto* tokens = add_kind(*inspect, "tokens", "Ids and pieces of a text, BOS included", "excitor inspect tokens models/tiny-world --text \"Hello\"");
+  auto* tokens = add_kind(*inspect, "tokens", "Ids and pieces of a text, BOS included",
+                          "excitor inspect tokens models/tiny-world --text \"Hello\"");
   tokens->add_option("model", options->session.model, "Model folder, or a tokenizer file")->required();
   tokens->add_option("--text", options->text, "The text")->required();
   tokens->add_flag("--json", options->json, "Print JSON");
@@ -157,7 +182,9 @@ void add_inspect_command(CLI::App& app, CommandResult&) {
   logits->add_option("--adapter", options->session.adapter, "Adapter folder");
   logits->add_option("--ids", options->ids, "Token ids with commas between them")->required();
   logits->add_option("--output", options->output, "File to write")->required();
-  logits->add_option("--precision", options->precision, "Type to compute in: float32, bfloat16, float16")->capture_default_str();
+  logits->add_option("--precision", options->precision, "Type to compute in")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16", "fp32", "bf16", "fp16"}))
+      ->capture_default_str();
   logits->add_flag("--force", options->session.force, "Use an adapter of another base all the same");
   logits->callback([options] { inspect_logits(*options); });
 }

@@ -2,14 +2,18 @@
 
 #include <csignal>
 #include <exception>
+#include <iostream>
 #include <new>
 #include <string>
+#include <vector>
 
-#include <CLI/CLI.hpp>
 #include <c10/util/Exception.h>
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
+#include <excitor/util/settings.h>
 #include <excitor/version.h>
 
 #include "commands.h"
@@ -20,12 +24,31 @@ namespace {
 constexpr const char* kFooter =
     "Examples:\n"
     "  excitor train configs/tiny-world/excitor.json train.learning_rate=0.003\n"
-    "  excitor generate models/tiny-world --adapter runs/tiny-world-excitor/adapter --prompt \"What colour is the fox?\"\n"
+    "  excitor generate models/tiny-world --adapter runs/tiny-world-excitor/adapter --prompt \"What colour "
+    "is the fox?\"\n"
     "  excitor inspect model models/tiny-world\n\n"
-    "Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration, 130/143 stopped by Ctrl-C/SIGTERM.";
+    "Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration, 130/143 stopped by "
+    "Ctrl-C/SIGTERM.";
+
+/// CLI11 answers a misspelt command with "a subcommand is required"; this names the word.
+void check_command_name(const CLI::App& app, const std::string& path, int argc, char** argv) {
+  if (argc < 1 || argv[0][0] == '-') return;
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    names.push_back(command->get_name());
+    if (names.back() == argv[0])
+      return check_command_name(*command, path + " " + names.back(), argc - 1, argv + 1);
+  }
+  if (names.empty()) return;  // a command without kinds; what follows are its arguments
+  const std::string near = nearest_name(argv[0], names);
+  throw UsageError(fmt::format("there is no command \"{} {}\"{}; {} --help lists them", path, argv[0],
+                               near.empty() ? "" : "; did you mean \"" + near + "\"?", path));
+}
 
 int parse_and_run(int argc, char** argv) {
-  CLI::App app("Fine-tunes frozen LLaMA models with small bypass modules: LLaMA-Excitor, LoRA, full fine-tuning.", "excitor");
+  CLI::App app(
+      "Fine-tunes frozen LLaMA models with small bypass modules: LLaMA-Excitor, LoRA, full fine-tuning.",
+      "excitor");
   app.set_version_flag("--version", std::string("excitor ") + kVersion);
   app.require_subcommand(1);
   app.footer(kFooter);
@@ -34,18 +57,22 @@ int parse_and_run(int argc, char** argv) {
   add_generate_command(app, result);
   add_inspect_command(app, result);
   add_schema_command(app, result);
+  check_command_name(app, "excitor", argc - 1, argv + 1);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    result.exit_code = app.exit(error) == 0 ? 0 : 2;
   }
+  if (!std::cout.flush())
+    throw IoError("standard output: cannot write all of the result (is the disk full?)");
   return result.exit_code;
 }
 
 }  // namespace
 
 int run_program(int argc, char** argv) {
-  // A file-size limit or a closed pipe is then an error of the write, which says what to do, instead of the end of the process.
+  // A file-size limit or a closed pipe is then an error of the write, which says what to do, instead of the
+  // end of the process.
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
   try {
@@ -57,7 +84,8 @@ int run_program(int argc, char** argv) {
     log::error(error.what());
     return error.exit_code();
   } catch (const std::bad_alloc&) {
-    log::error("out of memory: lower train.micro_batch_size (or micro_batch_tokens), or load the model as bfloat16");
+    log::error(
+        "out of memory: lower train.micro_batch_size (or micro_batch_tokens), or load the model as bfloat16");
   } catch (const c10::Error& error) {
     log::error(std::string("LibTorch: ") + error.what_without_backtrace());
   } catch (const std::exception& error) {

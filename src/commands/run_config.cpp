@@ -52,43 +52,61 @@ void resolve_paths(RunConfig& config, const fs::path& folder) {
 }
 
 void check_model(const ModelSettings& model, Problems& problems) {
-  if (model.path.empty() && !model.init) problems.add("model.path", "is missing: give the folder of a model, or model.init for random weights");
-  if (!model.path.empty() && model.init) problems.add("model.init", "stands beside model.path; give one of them");
-  if (model.init && model.tokenizer.empty()) problems.add("model.tokenizer", "is missing: random weights come without a tokenizer");
+  if (model.path.empty() && !model.init)
+    problems.add("model.path", "is missing: give the folder of a model, or model.init for random weights");
+  if (!model.path.empty() && model.init)
+    problems.add("model.init", "stands beside model.path; give one of them");
+  if (model.init && model.tokenizer.empty())
+    problems.add("model.tokenizer", "is missing: random weights come without a tokenizer");
   if (model.init) model.init->check("model.init", problems);
-  if (!model.path.empty() && !fs::is_directory(model.path)) problems.add("model.path", "no such folder: " + model.path);
-  if (!model.tokenizer.empty() && !fs::exists(model.tokenizer)) problems.add("model.tokenizer", "no such file: " + model.tokenizer);
+  if (!model.path.empty() && !fs::is_directory(model.path))
+    problems.add("model.path", "no such folder: " + model.path);
+  if (!model.tokenizer.empty() && !fs::exists(model.tokenizer))
+    problems.add("model.tokenizer", "no such file: " + model.tokenizer);
 }
 
 void check_data(const DataSettings& data, Problems& problems) {
-  if (data.train.empty()) problems.add("data.train", "is missing: a list of {\"path\": …}");
-  for (const auto& [name, files] : {std::pair{"data.train", &data.train}, std::pair{"data.validation", &data.validation}}) {
+  const bool reported = std::any_of(problems.lines().begin(), problems.lines().end(),
+                                    [](const std::string& line) { return line.starts_with("data.train"); });
+  if (data.train.empty() && !reported) problems.add("data.train", "is missing: a list of {\"path\": …}");
+  for (const auto& [name, files] :
+       {std::pair{"data.train", &data.train}, std::pair{"data.validation", &data.validation}}) {
     for (size_t i = 0; i < files->size(); ++i) {
       const std::string& path = (*files)[i].path;
       const std::string key = fmt::format("{}[{}].path", name, i);
-      if (path.empty()) problems.add(key, "is missing");
-      else if (!fs::is_regular_file(path)) problems.add(key, "no such file: " + path);
+      if (path.empty())
+        problems.add(key, "is missing");
+      else if (fs::is_directory(path))
+        problems.add(key, "is a folder, expected a file: " + path);
+      else if (!fs::is_regular_file(path))
+        problems.add(key, "no such file: " + path);
     }
   }
-  if (data.val_size > 0 && !data.validation.empty()) problems.add("data.val_size", "stands beside data.validation; give one of them");
+  if (data.val_size > 0 && !data.validation.empty())
+    problems.add("data.val_size", "stands beside data.validation; give one of them");
 }
 
 void check_train(const TrainSettings& train, Problems& problems) {
-  if (train.min_learning_rate > train.learning_rate) problems.add("train.min_learning_rate", "is above train.learning_rate");
+  if (train.min_learning_rate > train.learning_rate)
+    problems.add("train.min_learning_rate", "is above train.learning_rate");
   if (train.global_batch_size && *train.global_batch_size % train.micro_batch_size != 0) {
-    problems.add("train.global_batch_size", fmt::format("{} is not a multiple of train.micro_batch_size {}", *train.global_batch_size,
-                                                        train.micro_batch_size));
+    problems.add("train.global_batch_size", fmt::format("{} is not a multiple of train.micro_batch_size {}",
+                                                        *train.global_batch_size, train.micro_batch_size));
   }
   if (train.precision == Precision::fp16) {
-    problems.add("train.precision", "fp16 needs loss scaling, which this version does not have; use bf16 or fp32");
+    problems.add("train.precision",
+                 "fp16 needs loss scaling, which this version does not have; use bf16 or fp32");
   }
 }
 
 void check_distributed(const DistributedSettings& distributed, Problems& problems) {
-  if (distributed.device == "cuda") problems.add("distributed.device", "this build has no CUDA module; use \"cpu\" or \"auto\"");
+  if (distributed.device == "cuda")
+    problems.add("distributed.device", "this build has no CUDA module; use \"cpu\" or \"auto\"");
   const Json& devices = distributed.devices;
   if (devices != "auto" && devices != 1) {
-    problems.add("distributed.devices", fmt::format("found {}; this version trains in one process: use \"auto\" or 1", devices.dump()));
+    problems.add(
+        "distributed.devices",
+        fmt::format("found {}; this version trains in one process: use \"auto\" or 1", devices.dump()));
   }
 }
 
@@ -100,25 +118,32 @@ void check_all(const RunConfig& config, Problems& problems) {
   if (config.eval.forgetting && !fs::is_regular_file(config.eval.forgetting->path)) {
     problems.add("eval.forgetting.path", "no such file: " + config.eval.forgetting->path);
   }
-  if (config.output_dir.empty()) problems.add("output_dir", "is missing: the folder that the run is written to");
+  if (config.output_dir.empty())
+    problems.add("output_dir", "is missing: the folder that the run is written to");
   const bool full = config.method.method->trains_whole_model();
-  if (full && !config.method.adapter_path.empty()) problems.add("method.adapter_path", "method full starts from no adapter; set model.path");
-  if (!full && config.model.init) problems.add("model.init", "random weights are trained with method full; an adapter beside them learns nothing");
+  if (full && !config.method.adapter_path.empty())
+    problems.add("method.adapter_path", "method full starts from no adapter; set model.path");
+  if (!full && config.model.init)
+    problems.add("model.init",
+                 "random weights are trained with method full; an adapter beside them learns nothing");
 }
 
 }  // namespace
 
 void ModelSettings::describe(Describer& d) {
   d.field("path", path, "Folder of the frozen model (Hugging Face: config.json and safetensors).");
-  d.choice("dtype", dtype, dtype_words(), "Type of the frozen weights; auto: float32 on a CPU, the stored type on a GPU.");
+  d.choice("dtype", dtype, dtype_words(),
+           "Type of the frozen weights; auto: float32 on a CPU, the stored type on a GPU.");
   d.optional_object("init", init, "Random weights of this shape instead of path (keys of LlamaConfig).");
   d.field("tokenizer", tokenizer, "Tokenizer file or folder; default: the one in path.");
 }
 
 void MethodSettings::describe(Describer& d) {
   d.choice("type", type, as_words(method_names()), "What is trained beside the frozen model.");
-  d.field("adapter_path", adapter_path, "Start from the weights of this adapter folder; the other settings are then the adapter's.");
-  d.choice("save_dtype", save_dtype, dtype_words(), "Method full: type of the written weights; auto: the type they were loaded in.");
+  d.field("adapter_path", adapter_path,
+          "Start from the weights of this adapter folder; the other settings are then the adapter's.");
+  d.choice("save_dtype", save_dtype, dtype_words(),
+           "Method full: type of the written weights; auto: the type they were loaded in.");
   if (method) method->describe(d);
 }
 
@@ -147,16 +172,22 @@ void add_contradictions(const Json& section, const std::string& folder, Method& 
   adapter["type"] = method.name();
   for (const auto& [key, value] : section.items()) {
     if (!adapter.contains(key) || adapter[key] == value) continue;
-    problems.add("method." + key, fmt::format("found {}, but the adapter in {} has {}; leave the key out or start without adapter_path",
-                                              value.dump(), folder, adapter[key].dump()));
+    problems.add(
+        "method." + key,
+        fmt::format("found {}, but the adapter in {} has {}; leave the key out or start without adapter_path",
+                    value.dump(), folder, adapter[key].dump()));
   }
 }
 
-/// The method that the section's `type` names, or the adapter's with its settings when the section starts from one.
-std::shared_ptr<Method> choose_method(const Json& root, const fs::path& folder, MethodSettings& settings, Problems& problems) {
-  const Json section = root.contains("method") && root["method"].is_object() ? root["method"] : Json::object();
+/// The method that the section's `type` names, or the adapter's with its settings when the section starts
+/// from one.
+std::shared_ptr<Method> choose_method(const Json& root, const fs::path& folder, MethodSettings& settings,
+                                      Problems& problems) {
+  const Json section =
+      root.contains("method") && root["method"].is_object() ? root["method"] : Json::object();
   const auto text = [&](const char* key) {
-    return section.contains(key) && section[key].is_string() ? section[key].get<std::string>() : std::string();
+    return section.contains(key) && section[key].is_string() ? section[key].get<std::string>()
+                                                             : std::string();
   };
   std::shared_ptr<Method> method;
   if (!text("adapter_path").empty()) {
@@ -175,9 +206,13 @@ std::shared_ptr<Method> choose_method(const Json& root, const fs::path& folder, 
 }  // namespace
 
 RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& overrides) {
-  if (!fs::is_regular_file(file)) throw ConfigError(fmt::format("{}: no such configuration file", file.string()));
+  if (fs::is_directory(file))
+    throw ConfigError(fmt::format("{}: is a folder; give the configuration file itself", file.string()));
+  if (!fs::is_regular_file(file))
+    throw ConfigError(fmt::format("{}: no such configuration file", file.string()));
   Json json = read_json_file(file, JsonDialect::with_comments);
-  if (!json.is_object()) throw ConfigError(fmt::format("{}: found {}, expected an object", file.string(), describe_value(json)));
+  if (!json.is_object())
+    throw ConfigError(fmt::format("{}: found {}, expected an object", file.string(), describe_value(json)));
   for (const std::string& text : overrides) apply_override(json, text);
   if (json.contains("model")) expand_dtype(json["model"], "dtype");
   if (json.contains("method")) expand_dtype(json["method"], "save_dtype");
@@ -185,10 +220,13 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   const fs::path folder = fs::absolute(file).parent_path();
   Problems problems;
   RunConfig config;
+  config.source = file.string();
   config.method.method = choose_method(json, folder, config.method, problems);
   const auto describe = [&](Describer& d) { config.describe(d); };
   const auto known_paths = list_paths(describe);
-  read_settings(json, describe, {.path = "", .spellings = &other_trainers_spellings(), .known_paths = &known_paths}, problems);
+  read_settings(json, describe,
+                {.path = "", .spellings = &other_trainers_spellings(), .known_paths = &known_paths},
+                problems);
   resolve_paths(config, folder);
   check_all(config, problems);
   problems.throw_if_any(file.string());
@@ -212,18 +250,21 @@ Json run_config_schema() {
     if (name != config.method.type) variant["required"] = {"type"};
     variants.push_back(std::move(variant));
   }
-  schema["properties"]["method"] = {{"description", "The bypass and its settings."}, {"oneOf", std::move(variants)}};
+  schema["properties"]["method"] = {{"description", "The bypass and its settings."},
+                                    {"oneOf", std::move(variants)}};
   return schema;
 }
 
 std::string run_config_reference() {
   RunConfig config;
-  std::string page = "# Every key of a configuration\n\n" + settings_reference([&](Describer& d) { config.describe(d); });
+  std::string page =
+      "# Every key of a configuration\n\n" + settings_reference([&](Describer& d) { config.describe(d); });
   for (const std::string& name : method_names()) {
     MethodSettings section;
     section.type = name;
     section.method = make_method(name);
-    page += fmt::format("\n## `method` of type `{}`\n\n", name) + settings_reference([&](Describer& d) { section.describe(d); });
+    page += fmt::format("\n## `method` of type `{}`\n\n", name) +
+            settings_reference([&](Describer& d) { section.describe(d); });
   }
   return page;
 }

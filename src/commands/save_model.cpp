@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 
 void copy_tokenizer(const fs::path& source, const fs::path& folder) {
   if (!fs::is_directory(source)) return write_file_atomically(folder / "tokenizer.model", read_file(source));
-  for (const char* name : {"tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}) {
+  for (const char* name :
+       {"tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}) {
     if (fs::exists(source / name)) write_file_atomically(folder / name, read_file(source / name));
   }
 }
@@ -23,10 +24,13 @@ void copy_tokenizer(const fs::path& source, const fs::path& folder) {
 void save_hugging_face(const fs::path& folder, const WholeModel& model) {
   constexpr uint64_t kMaxShardBytes = 5'000'000'000;
   std::vector<NamedTensor> tensors;
-  for (const auto& [name, tensor] : model.parameters.entries()) tensors.push_back({name, tensor.detach().to(model.type)});
+  for (const auto& [name, tensor] : model.parameters.entries())
+    tensors.push_back({name, tensor.detach().to(model.type)});
   write_folder_atomically(folder, [&](const fs::path& temporary) {
-    write_file_atomically(temporary / "config.json", write_llama_config(model.config, dtype_name(model.type)).dump(2) + "\n");
-    const Json generation = {{"bos_token_id", model.config.bos_token_id}, {"eos_token_id", model.config.eos_token_id}};
+    write_file_atomically(temporary / "config.json",
+                          write_llama_config(model.config, dtype_name(model.type)).dump(2) + "\n");
+    const Json generation = {{"bos_token_id", model.config.bos_token_id},
+                             {"eos_token_id", model.config.eos_token_id}};
     write_file_atomically(temporary / "generation_config.json", generation.dump(2) + "\n");
     write_safetensors_folder(temporary, "model", tensors, kMaxShardBytes);
     copy_tokenizer(model.tokenizer_source, temporary);

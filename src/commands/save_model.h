@@ -13,13 +13,13 @@ namespace excitor {
 
 struct WholeModel {
   const LlamaConfig& config;
-  const ParameterSet& parameters;     ///< by Hugging Face names
-  at::ScalarType type = at::kFloat;   ///< of the written weights
+  const ParameterSet& parameters;          ///< by Hugging Face names
+  at::ScalarType type = at::kFloat;        ///< of the written weights
   std::filesystem::path tokenizer_source;  ///< folder or file whose tokenizer is copied
 };
 
-/// Writes config.json, generation_config.json, safetensors (sharded above 5 GB) and the tokenizer's files; the folder appears
-/// complete or not at all.
+/// Writes config.json, generation_config.json, safetensors (sharded above 5 GB) and the tokenizer's files;
+/// the folder appears complete or not at all.
 void save_hugging_face(const std::filesystem::path& folder, const WholeModel& model);
 
 }  // namespace excitor

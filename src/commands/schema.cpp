@@ -16,8 +16,10 @@ void add_schema_command(CLI::App& app, CommandResult&) {
   command->add_flag("--reference", *reference, "Print a Markdown page of every key instead");
   command->footer("Example: excitor schema > excitor.schema.json");
   command->callback([reference] {
-    if (*reference) std::cout << run_config_reference();
-    else std::cout << run_config_schema().dump(2) << "\n";
+    if (*reference)
+      std::cout << run_config_reference();
+    else
+      std::cout << run_config_schema().dump(2) << "\n";
   });
 }
 

@@ -1,12 +1,32 @@
 #include "session.h"
 
+#include <filesystem>
+
+#include <fmt/format.h>
+
 #include <excitor/tensor/dtype.h>
+#include <excitor/util/error.h>
+#include <excitor/util/utf8.h>
 
 namespace excitor {
 
-at::ScalarType resolve_dtype(const std::string& name) { return name == "auto" ? at::kFloat : parse_dtype(name); }
+at::ScalarType resolve_dtype(const std::string& name) {
+  return name == "auto" ? at::kFloat : parse_dtype(name);
+}
+
+void check_utf8(const char* option, const std::string& text) {
+  const size_t at = find_invalid_utf8(text);
+  if (at != std::string::npos)
+    throw UsageError(fmt::format("{}: byte {} of the text is not UTF-8; give it in UTF-8", option, at));
+}
 
 Session open_session(const SessionOptions& options) {
+  if (!std::filesystem::is_directory(options.model)) {
+    throw ConfigError(fmt::format("{}: {}", options.model,
+                                  std::filesystem::exists(options.model)
+                                      ? "is a file; give the model's folder"
+                                      : "no such model folder"));
+  }
   std::unique_ptr<Tokenizer> tokenizer = options.needs_tokenizer ? load_tokenizer(options.model) : nullptr;
   Session session{.base = load_hugging_face(options.model, resolve_dtype(options.dtype)),
                   .tokenizer = std::move(tokenizer),

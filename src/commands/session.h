@@ -12,10 +12,10 @@
 namespace excitor {
 
 struct SessionOptions {
-  std::string model;            ///< folder
-  std::string adapter;          ///< folder, or empty: the base alone
+  std::string model;    ///< folder
+  std::string adapter;  ///< folder, or empty: the base alone
   std::string dtype = "auto";
-  bool force = false;           ///< use an adapter of another base or tokenizer all the same
+  bool force = false;  ///< use an adapter of another base or tokenizer all the same
   bool needs_tokenizer = true;
 };
 
@@ -23,10 +23,13 @@ struct Session {
   LoadedModel base;
   std::unique_ptr<Tokenizer> tokenizer;  ///< null when not needed
   std::optional<LoadedAdapter> adapter;
-  std::unique_ptr<ModelBypass> bypass;   ///< null without an adapter
+  std::unique_ptr<ModelBypass> bypass;  ///< null without an adapter
 };
 
 Session open_session(const SessionOptions& options);
+
+/// Throws UsageError that names the option when its text is not UTF-8.
+void check_utf8(const char* option, const std::string& text);
 
 /// "auto" -> fp32 (the exact type on a CPU), else the named type.
 at::ScalarType resolve_dtype(const std::string& name);

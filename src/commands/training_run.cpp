@@ -25,25 +25,41 @@ namespace {
 
 at::ScalarType activation_type(Precision precision, at::ScalarType base) {
   switch (precision) {
-    case Precision::fp32: return at::kFloat;
-    case Precision::bf16: return at::kBFloat16;
-    case Precision::fp16: return at::kHalf;
-    case Precision::automatic: break;
+    case Precision::fp32:
+      return at::kFloat;
+    case Precision::bf16:
+      return at::kBFloat16;
+    case Precision::fp16:
+      return at::kHalf;
+    case Precision::automatic:
+      break;
   }
   return base;
 }
 
 std::string describe_data(const DatasetReport& r) {
-  std::string text = fmt::format("{} examples, {} tokens ({} labels), longest {}", r.examples, r.tokens, r.label_tokens, r.longest);
+  std::string text = fmt::format("{} examples, {} tokens ({} labels), longest {}", r.examples, r.tokens,
+                                 r.label_tokens, r.longest);
   if (r.truncated > 0) text += fmt::format("; {} cut to max_seq_length", r.truncated);
   if (r.continued > 0) text += fmt::format("; {} documents go on in further windows", r.continued);
   if (r.dropped > 0) text += fmt::format("; {} left out for their length", r.dropped);
   return text;
 }
 
+/// A tensor of a checkpoint, which must have the shape that the run needs.
+at::Tensor load_like(const SafetensorsFile& file, const std::string& name, at::IntArrayRef shape) {
+  const at::Tensor tensor = file.load(name);
+  if (tensor.sizes() == shape) return tensor;
+  throw CheckpointError(fmt::format(
+      "{}: {} has shape [{}], expected [{}]; the checkpoint is damaged: remove its folder to go on from the "
+      "one before",
+      file.path().string(), name, fmt::join(tensor.sizes(), ", "), fmt::join(shape, ", ")));
+}
+
 /// The first words, and dots for the others.
 std::string join_first(const std::vector<std::string>& words, size_t most) {
-  return fmt::format("{}{}", fmt::join(words.begin(), words.begin() + std::min(most, words.size()), ", "), words.size() > most ? ", …" : "");
+  return fmt::format("{}{}", fmt::join(words.begin(), words.begin() + std::min(most, words.size()), ", "),
+                     words.size() > most ? ", …" : "");
 }
 
 }  // namespace
@@ -52,7 +68,7 @@ TrainingRun::TrainingRun(RunConfig config) : config_(std::move(config)), folder_
   const LlamaConfig shape = config_.model.init ? *config_.model.init : read_llama_config(config_.model.path);
   Problems problems;
   config_.method.method->check(shape, "method", problems);
-  problems.throw_if_any("configuration");
+  problems.throw_if_any(config_.source);
   config_.method.method->resolve(shape);
   resolved_ = write_run_config(config_);
 }
@@ -67,6 +83,8 @@ void TrainingRun::run() {
   const auto trainer = make_trainer();
   if (first_step > 0) restore(*trainer, first_step);
 
+  make_writable_folder(folder_.path());
+  const FolderLock lock(folder_.path());
   folder_.begin(resolved_);
   folder_.cut_metrics(first_step);
   log::open_file(folder_.log_file());
@@ -80,15 +98,20 @@ int64_t TrainingRun::examine_output_dir() const {
   if (state == RunState::none) return 0;
   const std::string where = fmt::format("output_dir {}", folder_.path().string());
   if (config_.checkpoint.resume == Resume::never) {
-    throw ConfigError(where + " holds files of a run already and checkpoint.resume is \"never\"; choose another output_dir or remove it");
+    throw ConfigError(where +
+                      " holds files of a run already and checkpoint.resume is \"never\"; choose another "
+                      "output_dir or remove it");
   }
   const std::vector<std::string> different = differing_keys(folder_.recorded_config(), resolved_);
   if (!different.empty()) {
-    throw ConfigError(fmt::format("{} holds a run of another configuration ({} keys differ: {}); choose another output_dir, or remove it",
-                                  where, different.size(), join_first(different, 8)));
+    throw ConfigError(
+        fmt::format("{} holds a run of another configuration ({} keys differ: {}); choose another "
+                    "output_dir, or remove it",
+                    where, different.size(), join_first(different, 8)));
   }
   if (state == RunState::finished) {
-    throw ConfigError(where + " holds this run, finished; choose another output_dir to train again, or remove it");
+    throw ConfigError(where +
+                      " holds this run, finished; choose another output_dir to train again, or remove it");
   }
   const std::vector<int64_t> steps = folder_.checkpoints();
   if (steps.empty()) {
@@ -118,13 +141,15 @@ void TrainingRun::load_data() {
 
 void TrainingRun::load_model() {
   const at::ScalarType type = resolve_dtype(config_.model.dtype);
-  base_.emplace(config_.model.init ? random_llama(*config_.model.init, static_cast<uint64_t>(config_.train.seed), type)
-                                   : load_hugging_face(config_.model.path, type));
+  base_.emplace(config_.model.init
+                    ? random_llama(*config_.model.init, static_cast<uint64_t>(config_.train.seed), type)
+                    : load_hugging_face(config_.model.path, type));
   base_->model.set_activation_type(activation_type(config_.train.precision, type));
   const int64_t rows = base_->model.config().vocab_size;
   if (tokenizer_->vocab_size() > rows) {
-    throw CheckpointError(fmt::format("the tokenizer has {} tokens, but the embedding of {} has {} rows; they do not belong together",
-                                      tokenizer_->vocab_size(), config_.model.path, rows));
+    throw CheckpointError(fmt::format(
+        "the tokenizer has {} tokens, but the embedding of {} has {} rows; they do not belong together",
+        tokenizer_->vocab_size(), config_.model.path, rows));
   }
 }
 
@@ -132,10 +157,12 @@ void TrainingRun::make_parameters() {
   const LlamaConfig& shape = base_->model.config();
   Method& method = *config_.method.method;
   if (config_.method.adapter_path.empty()) {
-    parameters_ = initialise(method.parameters(shape), static_cast<uint64_t>(config_.train.seed), at::TensorOptions(at::kFloat),
+    parameters_ = initialise(method.parameters(shape), static_cast<uint64_t>(config_.train.seed),
+                             at::TensorOptions(at::kFloat),
                              [this](const std::string& name) { return base_weight(base_->model, name); });
   } else {
-    const AdapterExpectation expected{.base_fingerprint = base_->fingerprint, .tokenizer_sha256 = tokenizer_->sha256()};
+    const AdapterExpectation expected{.base_fingerprint = base_->fingerprint,
+                                      .tokenizer_sha256 = tokenizer_->sha256()};
     parameters_ = load_adapter(config_.method.adapter_path, shape, expected).parameters;
   }
   bypass_ = method.bypass(shape, parameters_);
@@ -155,15 +182,20 @@ std::unique_ptr<Trainer> TrainingRun::make_trainer() {
 MicroBatchLimits TrainingRun::limits() const {
   return {.packing = config_.data.packing,
           .max_examples = config_.train.micro_batch_size,
-          .max_tokens = config_.train.micro_batch_tokens.value_or(config_.train.micro_batch_size * config_.data.max_seq_length)};
+          .max_tokens = config_.train.micro_batch_tokens.value_or(config_.train.micro_batch_size *
+                                                                  config_.data.max_seq_length)};
 }
 
 void TrainingRun::restore(Trainer& trainer, int64_t step) {
   const auto folder = folder_.checkpoint_folder(step);
   const auto values = SafetensorsFile::open(folder / "adapter" / "adapter_model.safetensors");
   const auto state = SafetensorsFile::open(folder / "optimizer.safetensors");
-  for (const auto& [name, tensor] : parameters_.entries()) tensor.detach().copy_(values->load(name));
-  trainer.resume(step, [&](const std::string& name) { return state->load(name); });
+  for (const auto& [name, tensor] : parameters_.entries())
+    tensor.detach().copy_(load_like(*values, name, tensor.sizes()));
+  std::map<std::string, at::Tensor> shapes;
+  for (const auto& [name, tensor] : trainer.state()) shapes[name] = tensor;
+  trainer.resume(step,
+                 [&](const std::string& name) { return load_like(*state, name, shapes.at(name).sizes()); });
 }
 
 void TrainingRun::train(Trainer& trainer, AppendFile& metrics) {
@@ -181,7 +213,8 @@ void TrainingRun::train(Trainer& trainer, AppendFile& metrics) {
     const std::chrono::duration<double> since_save = std::chrono::steady_clock::now() - last_save;
     const auto& every = config_.checkpoint;
     const int signal = StopSignals::requested();
-    const bool due = (every.save_steps && step.step % *every.save_steps == 0) || (every.save_seconds && since_save.count() >= *every.save_seconds);
+    const bool due = (every.save_steps && step.step % *every.save_steps == 0) ||
+                     (every.save_seconds && since_save.count() >= *every.save_seconds);
     if (!trainer.finished() && (due || signal != 0)) {
       save_checkpoint(trainer);
       last_save = std::chrono::steady_clock::now();
@@ -189,7 +222,8 @@ void TrainingRun::train(Trainer& trainer, AppendFile& metrics) {
     if (!trainer.finished() && signal != 0) {
       progress.clear();
       throw Interrupted(fmt::format("stopped after step {}; the same command goes on from {}", step.step,
-                                    folder_.checkpoint_folder(step.step).string()), signal);
+                                    folder_.checkpoint_folder(step.step).string()),
+                        signal);
     }
   }
   save_result();
@@ -198,13 +232,33 @@ void TrainingRun::train(Trainer& trainer, AppendFile& metrics) {
                            {"steps_of_this_start", trainer.steps_done() - first_step},
                            {"tokens_of_this_start", tokens},
                            {"seconds", seconds_since_process_start()},
-                           {"peak_memory_bytes", peak_memory_bytes()}}.dump());
+                           {"peak_memory_bytes", peak_memory_bytes()}}
+                          .dump());
   std::error_code ignored;
   std::filesystem::remove_all(folder_.path() / "checkpoints", ignored);
 }
 
+void TrainingRun::check_finite(const StepMetrics& s) {
+  constexpr int64_t kMostInARow = 10;
+  bad_steps_in_a_row_ = s.is_finite ? 0 : bad_steps_in_a_row_ + 1;
+  if (s.is_finite) return;
+  if (s.step == 1) {
+    throw CheckpointError(
+        "step 1: the loss or its gradients are not finite before anything was trained: the weights hold NaN "
+        "or infinity, "
+        "or train.precision is too small for them; try train.precision=fp32");
+  }
+  if (bad_steps_in_a_row_ == kMostInARow) {
+    throw CheckpointError(fmt::format(
+        "step {}: loss or gradients were not finite {} times in a row; lower train.learning_rate, or use "
+        "train.precision=fp32",
+        s.step, kMostInARow));
+  }
+  log::warning(fmt::format("step {}: loss or gradients are not finite; the update is left out", s.step));
+}
+
 void TrainingRun::record_step(const StepMetrics& s, AppendFile& metrics) {
-  if (!s.is_finite) log::warning(fmt::format("step {}: loss or gradients are not finite; the update is left out", s.step));
+  check_finite(s);
   if (s.step % config_.logging.logging_steps != 0) return;
   metrics.append_line(Json{{"event", "step"},
                            {"step", s.step},
@@ -216,7 +270,8 @@ void TrainingRun::record_step(const StepMetrics& s, AppendFile& metrics) {
                            {"label_tokens", s.label_tokens},
                            {"tokens_per_second", static_cast<double>(s.tokens) / s.seconds},
                            {"seconds", s.seconds},
-                           {"peak_memory_bytes", peak_memory_bytes()}}.dump());
+                           {"peak_memory_bytes", peak_memory_bytes()}}
+                          .dump());
 }
 
 bool TrainingRun::evaluation_is_due(const Trainer& trainer, const StepMetrics& step) const {
@@ -231,16 +286,21 @@ void TrainingRun::evaluate(int64_t step, AppendFile& metrics, Progress* progress
   Json event = {{"event", "eval"}, {"step", step}};
   std::string text = fmt::format("step {}:", step);
   if (has_validation) {
-    if (!base_validation_) base_validation_ = evaluate_loss(base_->model, nullptr, *validation_data_, limits());
+    if (!base_validation_)
+      base_validation_ = evaluate_loss(base_->model, nullptr, *validation_data_, limits());
     const EvalMetrics tuned = evaluate_loss(base_->model, bypass_.get(), *validation_data_, limits());
-    event.update({{"eval_loss", tuned.loss}, {"base_loss", base_validation_->loss}, {"label_tokens", tuned.label_tokens}});
+    event.update({{"eval_loss", tuned.loss},
+                  {"base_loss", base_validation_->loss},
+                  {"label_tokens", tuned.label_tokens}});
     text += fmt::format(" eval loss {:.4f} (base {:.4f})", tuned.loss, base_validation_->loss);
   }
   if (held_out_data_) {
     if (!base_held_out_) base_held_out_ = evaluate_loss(base_->model, nullptr, *held_out_data_, limits());
     const EvalMetrics tuned = evaluate_loss(base_->model, bypass_.get(), *held_out_data_, limits());
     const double forgetting = tuned.loss - base_held_out_->loss;
-    event.update({{"held_out_loss", tuned.loss}, {"held_out_base_loss", base_held_out_->loss}, {"forgetting", forgetting}});
+    event.update({{"held_out_loss", tuned.loss},
+                  {"held_out_base_loss", base_held_out_->loss},
+                  {"forgetting", forgetting}});
     text += fmt::format(" forgetting {:+.4f} (held-out loss {:.4f})", forgetting, tuned.loss);
   }
   metrics.append_line(event.dump());
@@ -250,11 +310,13 @@ void TrainingRun::evaluate(int64_t step, AppendFile& metrics, Progress* progress
 
 void TrainingRun::save_checkpoint(const Trainer& trainer) const {
   make_writable_folder(folder_.path() / "checkpoints");
-  write_folder_atomically(folder_.checkpoint_folder(trainer.steps_done()), [&](const std::filesystem::path& temporary) {
-    save_adapter(temporary / "adapter", *config_.method.method, parameters_, origin());
-    write_safetensors(temporary / "optimizer.safetensors", trainer.state());
-    write_file_atomically(temporary / "state.json", Json{{"step", trainer.steps_done()}, {"version", kVersion}}.dump(2) + "\n");
-  });
+  write_folder_atomically(
+      folder_.checkpoint_folder(trainer.steps_done()), [&](const std::filesystem::path& temporary) {
+        save_adapter(temporary / "adapter", *config_.method.method, parameters_, origin());
+        write_safetensors(temporary / "optimizer.safetensors", trainer.state());
+        write_file_atomically(temporary / "state.json",
+                              Json{{"step", trainer.steps_done()}, {"version", kVersion}}.dump(2) + "\n");
+      });
   folder_.remove_old_checkpoints(config_.checkpoint.save_total_limit);
 }
 
@@ -266,17 +328,23 @@ void TrainingRun::save_result() const {
   }
   const std::string& asked = config_.method.save_dtype;
   const at::ScalarType type = parse_dtype(asked == "auto" ? base_->stored_type : asked);
-  save_hugging_face(folder_.model_folder(), {.config = base_->model.config(), .parameters = parameters_, .type = type,
-                                             .tokenizer_source = config_.model.tokenizer.empty() ? config_.model.path : config_.model.tokenizer});
+  save_hugging_face(
+      folder_.model_folder(),
+      {.config = base_->model.config(),
+       .parameters = parameters_,
+       .type = type,
+       .tokenizer_source = config_.model.tokenizer.empty() ? config_.model.path : config_.model.tokenizer});
   log::info("the model lies in " + folder_.model_folder().string());
 }
 
 Json TrainingRun::start_event(const Trainer& trainer) const {
   int64_t base_parameters = 0;
-  for (const auto& weight : weight_shapes(base_->model.config())) base_parameters += ParameterSpec{weight.name, weight.shape, {}}.numel();
+  for (const auto& weight : weight_shapes(base_->model.config()))
+    base_parameters += ParameterSpec{weight.name, weight.shape, {}}.numel();
   const double startup = seconds_since_process_start();
-  log::info(fmt::format("{}: {} trainable beside {} frozen parameters; {} steps; ready after {:.2f} s", config_.method.type,
-                        parameters_.numel(), base_parameters, trainer.total_steps(), startup));
+  log::info(fmt::format("{}: {} trainable beside {} frozen parameters; {} steps; ready after {:.2f} s",
+                        config_.method.type, parameters_.numel(), base_parameters, trainer.total_steps(),
+                        startup));
   return {{"event", "start"},
           {"version", kVersion},
           {"step", trainer.steps_done()},

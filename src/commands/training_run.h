@@ -20,7 +20,8 @@ class TrainingRun {
  public:
   explicit TrainingRun(RunConfig config);
 
-  /// Loads and checks everything, then trains. Throws Interrupted after a signal, once a checkpoint has been saved.
+  /// Loads and checks everything, then trains. Throws Interrupted after a signal, once a checkpoint has been
+  /// saved.
   void run();
 
  private:
@@ -33,6 +34,8 @@ class TrainingRun {
   void restore(Trainer& trainer, int64_t step);
 
   void train(Trainer& trainer, AppendFile& metrics);
+  /// Warns of a step that was left out; throws when the first one is, or too many in a row.
+  void check_finite(const StepMetrics& step);
   void record_step(const StepMetrics& step, AppendFile& metrics);
   void evaluate(int64_t step, AppendFile& metrics, Progress* progress);
   bool evaluation_is_due(const Trainer& trainer, const StepMetrics& step) const;
@@ -55,6 +58,7 @@ class TrainingRun {
   std::unique_ptr<ModelBypass> bypass_;
   std::optional<EvalMetrics> base_validation_;  ///< of the frozen model, measured once
   std::optional<EvalMetrics> base_held_out_;
+  int64_t bad_steps_in_a_row_ = 0;
 };
 
 }  // namespace excitor

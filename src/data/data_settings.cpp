@@ -33,7 +33,7 @@ void DataSettings::describe(Describer& d) {
            "is trained "
            "on as it is.");
   d.field("max_seq_length", max_seq_length, "Tokens an example may have, BOS and EOS included.",
-          Range{.minimum = 2});
+          Range{.minimum = 2, .maximum = 1 << 24});
   d.choice<LongExamples>(
       "on_long_example", on_long_example,
       {{"truncate", LongExamples::truncate}, {"drop", LongExamples::drop}, {"fail", LongExamples::fail}},

@@ -10,11 +10,13 @@
 namespace excitor {
 
 std::vector<Instruction> read_prompts(const std::filesystem::path& path) {
-  if (!std::filesystem::is_regular_file(path)) throw ConfigError(fmt::format("{}: no such file of prompts", path.string()));
+  if (!std::filesystem::is_regular_file(path))
+    throw ConfigError(fmt::format("{}: no such file of prompts", path.string()));
   RowErrors errors;
   std::vector<Instruction> prompts;
   for_each_json_row(path, errors, [&](const Json& row, const Origin& origin) {
-    const std::string* text = required_string(row, row.contains("prompt") ? "prompt" : "instruction", origin, errors);
+    const std::string* text =
+        required_string(row, row.contains("prompt") ? "prompt" : "instruction", origin, errors);
     const bool has_input = row.contains("input") && !row["input"].is_null();
     const std::string* input = has_input ? required_string(row, "input", origin, errors) : nullptr;
     if (text && (input || !has_input)) prompts.push_back({*text, input ? *input : ""});

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
@@ -24,18 +25,26 @@ at::Tensor next_logits(const Generator& generator, const std::vector<TokenId>& i
   const at::Tensor last = at::tensor(at::ArrayRef<int64_t>({count - 1})).to(model.device());
   const TokenBatch batch{.ids = tokens, .segments = Segments({count})};
   const at::Tensor hidden = model.hidden(batch, {.bypass = generator.bypass, .cache = &cache, .rows = last});
-  return model.logits(hidden, generator.bypass).to(at::kCPU).squeeze(0);
+  const at::Tensor logits = model.logits(hidden, generator.bypass).to(at::kCPU).squeeze(0);
+  if (!logits.isfinite().all().item<bool>()) {
+    throw CheckpointError(
+        "the logits are not finite: the weights hold NaN or infinity, or the type is too small for them; try "
+        "--dtype float32");
+  }
+  return logits;
 }
 
 void check_vocabulary(const Llama& model, const Tokenizer& tokenizer) {
   if (tokenizer.vocab_size() <= model.config().vocab_size) return;
-  throw CheckpointError(fmt::format("the tokenizer has {} tokens, but the model's embedding has {} rows; they do not belong together",
-                                    tokenizer.vocab_size(), model.config().vocab_size));
+  throw CheckpointError(fmt::format(
+      "the tokenizer has {} tokens, but the model's embedding has {} rows; they do not belong together",
+      tokenizer.vocab_size(), model.config().vocab_size));
 }
 
 }  // namespace
 
-Generation Generator::generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings, const TextSink& sink) const {
+Generation Generator::generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings,
+                               const TextSink& sink) const {
   check_vocabulary(model, tokenizer);
   const at::NoGradGuard no_grad;
   std::vector<int64_t> ends = end_ids;

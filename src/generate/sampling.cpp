@@ -27,7 +27,9 @@ void penalise(std::vector<double>& logits, const std::vector<TokenId>& context, 
 std::vector<Candidate> best_first(const std::vector<double>& logits, int64_t top_k) {
   std::vector<Candidate> candidates(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) candidates[i] = {logits[i], static_cast<TokenId>(i)};
-  const auto better = [](const Candidate& a, const Candidate& b) { return a.score > b.score || (a.score == b.score && a.id < b.id); };
+  const auto better = [](const Candidate& a, const Candidate& b) {
+    return a.score > b.score || (a.score == b.score && a.id < b.id);
+  };
   const size_t kept = top_k > 0 ? std::min<size_t>(top_k, candidates.size()) : candidates.size();
   std::partial_sort(candidates.begin(), candidates.begin() + kept, candidates.end(), better);
   candidates.resize(kept);
@@ -42,7 +44,8 @@ void softmax(std::vector<Candidate>& candidates, double temperature) {
   for (auto& c : candidates) c.score /= sum;
 }
 
-/// Keeps the smallest head of the list whose probabilities reach top_p, at least one token (arXiv 1904.09751).
+/// Keeps the smallest head of the list whose probabilities reach top_p, at least one token (arXiv
+/// 1904.09751).
 void keep_nucleus(std::vector<Candidate>& candidates, double top_p) {
   if (top_p >= 1) return;
   double sum = 0;
@@ -53,8 +56,8 @@ void keep_nucleus(std::vector<Candidate>& candidates, double top_p) {
 
 }  // namespace
 
-TokenId sample_token(const at::Tensor& logits, const std::vector<TokenId>& context, const SamplingSettings& settings,
-                     double uniform) {
+TokenId sample_token(const at::Tensor& logits, const std::vector<TokenId>& context,
+                     const SamplingSettings& settings, double uniform) {
   const float* data = logits.const_data_ptr<float>();
   std::vector<double> scores(data, data + logits.numel());
   penalise(scores, context, settings.repetition_penalty);

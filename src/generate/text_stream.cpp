@@ -32,7 +32,9 @@ bool TextStream::update(std::string text) {
   return stopped_;
 }
 
-void TextStream::finish() { show_until(text_.size()); }
+void TextStream::finish() {
+  show_until(text_.size());
+}
 
 size_t TextStream::settled() const {
   size_t held = 0;

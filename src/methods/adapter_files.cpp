@@ -63,10 +63,14 @@ Json method_settings(const Json& config, Method& method) {
 
 Json read_adapter_config(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
-    throw ConfigError(fmt::format("{}: no such adapter folder; expected adapter_config.json and adapter_model.safetensors", folder.string()));
+    throw ConfigError(
+        fmt::format("{}: no such adapter folder; expected adapter_config.json and adapter_model.safetensors",
+                    folder.string()));
   }
   const fs::path path = folder / "adapter_config.json";
-  if (!fs::exists(path)) throw CheckpointError(fmt::format("{}: adapter_config.json is missing, so it is not an adapter", folder.string()));
+  if (!fs::exists(path))
+    throw CheckpointError(
+        fmt::format("{}: adapter_config.json is missing, so it is not an adapter", folder.string()));
   const Json config = read_json_file(path);
   if (!config.is_object() || !config.contains("peft_type") || !config["peft_type"].is_string()) {
     throw CheckpointError(fmt::format("{}: has no \"peft_type\"", path.string()));
@@ -74,10 +78,12 @@ Json read_adapter_config(const fs::path& folder) {
   return config;
 }
 
-void check_same(const fs::path& folder, const char* what, const std::string& recorded, const std::string& actual, bool force) {
+void check_same(const fs::path& folder, const char* what, const std::string& recorded,
+                const std::string& actual, bool force) {
   if (recorded.empty() || actual.empty() || recorded == actual) return;
-  const std::string message = fmt::format("{}: was trained with another {} (recorded {:.12}…, this one {:.12}…)", folder.string(), what,
-                                          recorded, actual);
+  const std::string message =
+      fmt::format("{}: was trained with another {} (recorded {:.12}…, this one {:.12}…)", folder.string(),
+                  what, recorded, actual);
   if (!force) throw CheckpointError(message + "; give the right one, or --force to use it all the same");
   log::warning(message);
 }
@@ -92,24 +98,27 @@ void check_tensors(const SafetensorsFile& file, const std::vector<ParameterSpec>
     if (found == file.tensors().end()) {
       faults.push_back(fmt::format("{} is missing", spec.name));
     } else if (found->second.shape != spec.shape) {
-      faults.push_back(fmt::format("{} has shape [{}], expected [{}]", spec.name, fmt::join(found->second.shape, ", "),
-                                   fmt::join(spec.shape, ", ")));
+      faults.push_back(fmt::format("{} has shape [{}], expected [{}]", spec.name,
+                                   fmt::join(found->second.shape, ", "), fmt::join(spec.shape, ", ")));
     }
   }
   for (const auto& [name, stored] : file.tensors()) {
-    if (!expected.contains(name)) faults.push_back(fmt::format("{} is left over: these settings have no such tensor", name));
+    if (!expected.contains(name))
+      faults.push_back(fmt::format("{} is left over: these settings have no such tensor", name));
   }
   if (faults.empty()) return;
   constexpr size_t kShown = 8;
   const size_t shown = std::min(kShown, faults.size());
-  throw CheckpointError(fmt::format("{}: does not fit its adapter_config.json and the model ({} faults):\n  {}{}", file.path().string(),
-                                    faults.size(), fmt::join(faults.begin(), faults.begin() + shown, "\n  "),
-                                    faults.size() > shown ? "\n  …" : ""));
+  throw CheckpointError(fmt::format(
+      "{}: does not fit its adapter_config.json and the model ({} faults):\n  {}{}", file.path().string(),
+      faults.size(), fmt::join(faults.begin(), faults.begin() + shown, "\n  "),
+      faults.size() > shown ? "\n  …" : ""));
 }
 
 }  // namespace
 
-void save_adapter(const fs::path& folder, Method& method, const ParameterSet& parameters, const AdapterOrigin& origin) {
+void save_adapter(const fs::path& folder, Method& method, const ParameterSet& parameters,
+                  const AdapterOrigin& origin) {
   std::vector<NamedTensor> tensors;
   for (const auto& [name, tensor] : parameters.entries()) tensors.push_back({name, tensor.detach()});
   write_folder_atomically(folder, [&](const fs::path& temporary) {
@@ -125,27 +134,35 @@ AdapterSettings read_adapter_method(const fs::path& folder) {
   adapter.method = make_method_of_peft_type(config["peft_type"].get<std::string>());
   Problems problems;
   adapter.method->complete_adapter_config(config, problems);
-  read_settings(method_settings(config, *adapter.method), [&](Describer& d) { adapter.method->describe(d); }, {}, problems);
+  read_settings(
+      method_settings(config, *adapter.method), [&](Describer& d) { adapter.method->describe(d); }, {},
+      problems);
   problems.throw_if_any((folder / "adapter_config.json").string());
   for (const auto& [key, value] : kOriginKeys) {
-    if (config.contains(key) && config[key].is_string()) adapter.origin.*value = config[key].get<std::string>();
+    if (config.contains(key) && config[key].is_string())
+      adapter.origin.*value = config[key].get<std::string>();
   }
   return adapter;
 }
 
-LoadedAdapter load_adapter(const fs::path& folder, const LlamaConfig& model, const AdapterExpectation& expected) {
+LoadedAdapter load_adapter(const fs::path& folder, const LlamaConfig& model,
+                           const AdapterExpectation& expected) {
   AdapterSettings settings = read_adapter_method(folder);
-  LoadedAdapter adapter{.method = std::move(settings.method), .parameters = {}, .origin = std::move(settings.origin)};
+  LoadedAdapter adapter{
+      .method = std::move(settings.method), .parameters = {}, .origin = std::move(settings.origin)};
   Problems problems;
   adapter.method->check(model, "adapter", problems);
   problems.throw_if_any((folder / "adapter_config.json").string());
-  check_same(folder, "base model", adapter.origin.base_fingerprint, expected.base_fingerprint, expected.force);
+  check_same(folder, "base model", adapter.origin.base_fingerprint, expected.base_fingerprint,
+             expected.force);
   check_same(folder, "tokenizer", adapter.origin.tokenizer_sha256, expected.tokenizer_sha256, expected.force);
 
   const auto file = SafetensorsFile::open(folder / "adapter_model.safetensors");
   const auto specs = adapter.method->parameters(model);
   check_tensors(*file, specs);
-  for (const auto& spec : specs) adapter.parameters.add(spec.name, file->load(spec.name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true));
+  for (const auto& spec : specs)
+    adapter.parameters.add(spec.name,
+                           file->load(spec.name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true));
   return adapter;
 }
 

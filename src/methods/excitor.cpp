@@ -1,5 +1,5 @@
-// LLaMA-Excitor (arXiv 2404.00913): prompts that change the attention keys, and with them only where the frozen model looks.
-// T tokens, D hidden width, G key heads, d head width, K prompts, r rank.
+// LLaMA-Excitor (arXiv 2404.00913): prompts that change the attention keys, and with them only where the
+// frozen model looks. T tokens, D hidden width, G key heads, d head width, K prompts, r rank.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -24,9 +24,10 @@ struct ExcitorSettings {
   std::optional<int64_t> adapter_layers;  ///< default: the paper's 30, or all layers of a smaller model
   int64_t r = 16;
   GateShape gate = GateShape::per_head;
-  // With W_up zero every token gets the same extra key, which softmax cannot see: the model starts as the base whatever the gate, and
-  // with a gate of one W_up learns at full speed from the first step. Where that does not hold (W_up normal, or the extra key rotated
-  // by the token's position), the gate starts at the paper's 0.
+  // With W_up zero every token gets the same extra key, which softmax cannot see: the model starts as the
+  // base whatever the gate, and with a gate of one W_up learns at full speed from the first step. Where that
+  // does not hold (W_up normal, or the extra key rotated by the token's position), the gate starts at the
+  // paper's 0.
   std::optional<double> gate_init_mean;
   double gate_init_std = 0.02;
   UpInit up_init = UpInit::zero;
@@ -47,7 +48,8 @@ class ExcitorLayer : public LayerBypass {
   ExcitorLayer(ExcitorTensors tensors, PromptAttention attention, bool add_before_rotation)
       : tensors_(std::move(tensors)), attention_(attention), add_before_rotation_(add_before_rotation) {}
 
-  /// k' = rotate(k) + gate · softmax(hint Pᵀ/√d) P: the paper's softmax(S + g·S_extra), written as changed keys.
+  /// k' = rotate(k) + gate · softmax(hint Pᵀ/√d) P: the paper's softmax(S + g·S_extra), written as changed
+  /// keys.
   at::Tensor keys(const at::Tensor& x, const at::Tensor& k, const Step& step) const override {
     const at::Tensor gate = tensors_.gate.to(k.scalar_type()).view({1, -1, 1});
     const at::Tensor change = at::mul(gate, extra_keys(x, k.size(1)));  // [T,G,d]
@@ -64,7 +66,8 @@ class ExcitorLayer : public LayerBypass {
       return y.view({y.size(0), heads, -1}).transpose(0, 1).unsqueeze(0);
     };
     const at::Tensor prompt = split(tensors_.prompt.to(type));
-    const at::Tensor extra = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(split(hint), prompt, prompt));
+    const at::Tensor extra =
+        std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(split(hint), prompt, prompt));
     return extra.squeeze(0).transpose(0, 1).reshape({x.size(0), key_heads, -1});
   }
 
@@ -81,20 +84,26 @@ class ExcitorMethod : public Method {
   void describe(Describer& d) override {
     ExcitorSettings& s = settings_;
     d.field("adapter_len", s.adapter_len, "Prompts a layer (K).", kAtLeastOne);
-    d.field("adapter_layers", s.adapter_layers, "Number of layers with a bypass, counted from the top; default: 30, or all of a smaller model.", kAtLeastOne);
+    d.field("adapter_layers", s.adapter_layers,
+            "Number of layers with a bypass, counted from the top; default: 30, or all of a smaller model.",
+            kAtLeastOne);
     d.field("r", s.r, "Rank of the hint, W_up W_down h.", kAtLeastOne);
     d.choice("gate", s.gate, {{"per_head", GateShape::per_head}, {"per_layer", GateShape::per_layer}},
              "One gate for each key head, or one for the layer.");
-    d.field("gate_init_mean", s.gate_init_mean, "Mean of the gates at the start; default: 1 where the model then equals the base all the same (up_init zero, add_before_rotation "
+    d.field("gate_init_mean", s.gate_init_mean,
+            "Mean of the gates at the start; default: 1 where the model then equals the base all the same "
+            "(up_init zero, add_before_rotation "
             "false), else 0, the paper's cold start.");
     d.field("gate_init_std", s.gate_init_std, "Standard deviation of the gates at the start.", kNonNegative);
     d.choice("up_init", s.up_init, {{"zero", UpInit::zero}, {"normal", UpInit::normal}},
-             "Start of W_up: zero (every token gets the same extra key: equal to the base whatever the gate) or normal with "
+             "Start of W_up: zero (every token gets the same extra key: equal to the base whatever the gate) "
+             "or normal with "
              "standard deviation 1/sqrt(r).");
     d.choice("prompt_attention", s.prompt_attention,
              {{"per_head", PromptAttention::per_head}, {"full_width", PromptAttention::full_width}},
              "Attention over the prompts for each key head, or once over the whole key width.");
-    d.field("add_before_rotation", s.add_before_rotation, "Add the extra key before the rotary embedding instead of after it.");
+    d.field("add_before_rotation", s.add_before_rotation,
+            "Add the extra key before the rotary embedding instead of after it.");
   }
 
   void resolve(const LlamaConfig& model) override {
@@ -104,8 +113,8 @@ class ExcitorMethod : public Method {
 
   void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
     if (adapter_layers(model) > model.num_hidden_layers) {
-      problems.add(path + ".adapter_layers",
-                   fmt::format("found {}, but the model has {} layers", adapter_layers(model), model.num_hidden_layers));
+      problems.add(path + ".adapter_layers", fmt::format("found {}, but the model has {} layers",
+                                                         adapter_layers(model), model.num_hidden_layers));
     }
   }
 
@@ -113,19 +122,23 @@ class ExcitorMethod : public Method {
     const ExcitorSettings& s = settings_;
     const int64_t width = model.key_width(), hidden = model.hidden_size;
     const int64_t gates = s.gate == GateShape::per_head ? model.key_heads() : 1;
-    const Init up = s.up_init == UpInit::zero ? Init::constant(0) : Init::normal(0, 1 / std::sqrt(static_cast<double>(s.r)));
+    const Init up = s.up_init == UpInit::zero ? Init::constant(0)
+                                              : Init::normal(0, 1 / std::sqrt(static_cast<double>(s.r)));
     std::vector<ParameterSpec> specs;
     for (int64_t layer = first_layer(model); layer < model.num_hidden_layers; ++layer) {
       const std::string name = layer_prefix(layer) + "self_attn.";
       specs.push_back({name + "excitor_prompt", {s.adapter_len, width}, Init::normal(0, 1)});
-      specs.push_back({name + "excitor_down.weight", {s.r, hidden}, Init::uniform(1 / std::sqrt(static_cast<double>(hidden)))});
+      specs.push_back({name + "excitor_down.weight",
+                       {s.r, hidden},
+                       Init::uniform(1 / std::sqrt(static_cast<double>(hidden)))});
       specs.push_back({name + "excitor_up.weight", {width, s.r}, up});
       specs.push_back({name + "excitor_gate", {gates}, Init::normal(gate_init_mean(), s.gate_init_std)});
     }
     return specs;
   }
 
-  std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model, const ParameterSet& parameters) const override {
+  std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model,
+                                      const ParameterSet& parameters) const override {
     auto bypass = std::make_unique<LayerwiseBypass>(model.num_hidden_layers);
     for (int64_t layer = first_layer(model); layer < model.num_hidden_layers; ++layer) {
       const std::string name = layer_prefix(layer) + "self_attn.";
@@ -148,13 +161,17 @@ class ExcitorMethod : public Method {
     const bool any_gate_is_the_base = settings_.up_init == UpInit::zero && !settings_.add_before_rotation;
     return settings_.gate_init_mean.value_or(any_gate_is_the_base ? 1.0 : 0.0);
   }
-  int64_t first_layer(const LlamaConfig& model) const { return model.num_hidden_layers - adapter_layers(model); }
+  int64_t first_layer(const LlamaConfig& model) const {
+    return model.num_hidden_layers - adapter_layers(model);
+  }
 
   ExcitorSettings settings_;
 };
 
 }  // namespace
 
-std::unique_ptr<Method> make_excitor() { return std::make_unique<ExcitorMethod>(); }
+std::unique_ptr<Method> make_excitor() {
+  return std::make_unique<ExcitorMethod>();
+}
 
 }  // namespace excitor

@@ -1,4 +1,5 @@
-// Full fine-tuning: every weight trains, from fp32 master copies. Also how a small model is made from nothing.
+// Full fine-tuning: every weight trains, from fp32 master copies. Also how a small model is made from
+// nothing.
 #include <ATen/ops/embedding.h>
 
 #include <excitor/model/llama.h>
@@ -40,7 +41,8 @@ class FullLayer : public LayerBypass {
 
 class FullBypass : public LayerwiseBypass {
  public:
-  FullBypass(const LlamaConfig& model, const ParameterSet& parameters) : LayerwiseBypass(model.num_hidden_layers) {
+  FullBypass(const LlamaConfig& model, const ParameterSet& parameters)
+      : LayerwiseBypass(model.num_hidden_layers) {
     embedding_ = parameters.at("model.embed_tokens.weight");
     final_norm_ = parameters.at("model.norm.weight");
     head_ = model.tie_word_embeddings ? embedding_ : parameters.at("lm_head.weight");
@@ -49,7 +51,9 @@ class FullBypass : public LayerwiseBypass {
     }
   }
 
-  at::Tensor embed(const Linear&, const at::Tensor& ids) const override { return at::embedding(embedding_, ids); }
+  at::Tensor embed(const Linear&, const at::Tensor& ids) const override {
+    return at::embedding(embedding_, ids);
+  }
   at::Tensor final_norm(const at::Tensor&) const override { return final_norm_; }
   at::Tensor trainable_head() const override { return head_; }
 
@@ -75,13 +79,16 @@ class FullMethod : public Method {
     return specs;
   }
 
-  std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model, const ParameterSet& parameters) const override {
+  std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model,
+                                      const ParameterSet& parameters) const override {
     return std::make_unique<FullBypass>(model, parameters);
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Method> make_full() { return std::make_unique<FullMethod>(); }
+std::unique_ptr<Method> make_full() {
+  return std::make_unique<FullMethod>();
+}
 
 }  // namespace excitor

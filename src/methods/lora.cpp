@@ -34,13 +34,16 @@ class LoraLayer : public LayerBypass {
   LoraLayer(std::map<Projection, LoraSite> sites, double scale, double dropout)
       : sites_(std::move(sites)), scale_(scale), dropout_(dropout) {}
 
-  at::Tensor project(Projection site, const Linear& frozen, const at::Tensor& x, const Step& step) const override {
+  at::Tensor project(Projection site, const Linear& frozen, const at::Tensor& x,
+                     const Step& step) const override {
     const auto found = sites_.find(site);
     if (found == sites_.end()) return frozen_linear(frozen, x);
     const LoraSite& lora = found->second;
     LoraTerm term{.a = lora.a, .b = lora.b, .scale = scale_};
     if (dropout_ > 0 && step.is_training()) {
-      term.mask = [step, stream = lora.stream, p = dropout_, like = x.detach()] { return step.dropout_mask(stream, p, like); };
+      term.mask = [step, stream = lora.stream, p = dropout_, like = x.detach()] {
+        return step.dropout_mask(stream, p, like);
+      };
     }
     return lora_linear(frozen, x, term);
   }
@@ -64,7 +67,8 @@ class LoraMethod : public Method {
             Range{.minimum = 0, .maximum = 0.99});
     d.field("use_rslora", s.use_rslora, "Scale by lora_alpha / sqrt(r) (arXiv 2312.03732).");
     d.field("target_modules", s.target_modules,
-            "Linears with a bypass, as PEFT takes it: a list of names or of their ends (q_proj, k_proj, v_proj, o_proj, gate_proj, "
+            "Linears with a bypass, as PEFT takes it: a list of names or of their ends (q_proj, k_proj, "
+            "v_proj, o_proj, gate_proj, "
             "up_proj, down_proj), a regular expression for the whole name, or \"all-linear\".");
   }
 
@@ -73,19 +77,25 @@ class LoraMethod : public Method {
     if (problems.empty()) targets.check(model, path + ".target_modules", problems);
   }
 
-  /// PEFT's defaults for what a file leaves out, and PEFT's settings that change the result in a way that is not computed here.
+  /// PEFT's defaults for what a file leaves out, and PEFT's settings that change the result in a way that is
+  /// not computed here.
   void complete_adapter_config(Json& config, Problems& problems) const override {
     constexpr int64_t kPeftDefault = 8;
     for (const char* key : {"r", "lora_alpha"}) {
       if (!config.contains(key)) config[key] = kPeftDefault;
     }
-    if (!config.contains("target_modules") || config["target_modules"].is_null()) config["target_modules"] = {"q_proj", "v_proj"};
-    for (const char* key : {"rank_pattern", "alpha_pattern", "use_dora", "layers_to_transform", "modules_to_save",
-                            "fan_in_fan_out", "bias", "target_parameters", "exclude_modules", "use_qalora"}) {
+    if (!config.contains("target_modules") || config["target_modules"].is_null())
+      config["target_modules"] = {"q_proj", "v_proj"};
+    for (const char* key :
+         {"rank_pattern", "alpha_pattern", "use_dora", "layers_to_transform", "modules_to_save",
+          "fan_in_fan_out", "bias", "target_parameters", "exclude_modules", "use_qalora"}) {
       if (!config.contains(key)) continue;
       const Json& value = config[key];
-      const bool neutral = value.is_null() || value == false || value == "none" || ((value.is_object() || value.is_array()) && value.empty());
-      if (!neutral) problems.add(key, fmt::format("is {}, which is not computed; only null, false or empty can be read", value.dump()));
+      const bool neutral = value.is_null() || value == false || value == "none" ||
+                           ((value.is_object() || value.is_array()) && value.empty());
+      if (!neutral)
+        problems.add(key, fmt::format("is {}, which is not computed; only null, false or empty can be read",
+                                      value.dump()));
     }
   }
 
@@ -97,14 +107,17 @@ class LoraMethod : public Method {
         if (!chosen.contains(layer, site)) continue;
         const auto [out, in] = linear_size(model, site);
         const std::string name = layer_prefix(layer) + projection_name(site);
-        specs.push_back({name + ".lora_A.weight", {settings_.r, in}, Init::uniform(1 / std::sqrt(static_cast<double>(in)))});
+        specs.push_back({name + ".lora_A.weight",
+                         {settings_.r, in},
+                         Init::uniform(1 / std::sqrt(static_cast<double>(in)))});
         specs.push_back({name + ".lora_B.weight", {out, settings_.r}, Init::constant(0)});
       }
     }
     return specs;
   }
 
-  std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model, const ParameterSet& parameters) const override {
+  std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model,
+                                      const ParameterSet& parameters) const override {
     auto bypass = std::make_unique<LayerwiseBypass>(model.num_hidden_layers);
     const TargetModules chosen = targets();
     const double rank = static_cast<double>(settings_.r);
@@ -114,7 +127,8 @@ class LoraMethod : public Method {
       for (const Projection site : kAllProjections) {
         if (!chosen.contains(layer, site)) continue;
         const std::string name = layer_prefix(layer) + projection_name(site);
-        sites[site] = {parameters.at(name + ".lora_A.weight"), parameters.at(name + ".lora_B.weight"), stream_of(name)};
+        sites[site] = {parameters.at(name + ".lora_A.weight"), parameters.at(name + ".lora_B.weight"),
+                       stream_of(name)};
       }
       bypass->set(layer, std::make_unique<LoraLayer>(std::move(sites), scale, settings_.lora_dropout));
     }
@@ -132,6 +146,8 @@ class LoraMethod : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> make_lora() { return std::make_unique<LoraMethod>(); }
+std::unique_ptr<Method> make_lora() {
+  return std::make_unique<LoraMethod>();
+}
 
 }  // namespace excitor

@@ -4,7 +4,9 @@
 
 namespace excitor {
 
-std::string layer_prefix(int64_t layer) { return fmt::format("base_model.model.model.layers.{}.", layer); }
+std::string layer_prefix(int64_t layer) {
+  return fmt::format("base_model.model.model.layers.{}.", layer);
+}
 
 const LayerBypass& LayerwiseBypass::layer(int64_t index) const {
   return layers_[index] ? *layers_[index] : ModelBypass::layer(index);

@@ -26,7 +26,8 @@ std::unique_ptr<Method> make_method(std::string_view name) {
     if (method->name() == name) return method;
   }
   const std::string near = nearest_name(std::string(name), method_names());
-  throw ConfigError(fmt::format("method.type: found \"{}\", expected one of {}{}", name, fmt::join(method_names(), ", "),
+  throw ConfigError(fmt::format("method.type: found \"{}\", expected one of {}{}", name,
+                                fmt::join(method_names(), ", "),
                                 near.empty() ? "" : "; did you mean \"" + near + "\"?"));
 }
 
@@ -38,7 +39,8 @@ std::unique_ptr<Method> make_method_of_peft_type(std::string_view peft_type) {
     if (method->peft_type() == peft_type) return method;
     readable.emplace_back(method->peft_type());
   }
-  throw CheckpointError(fmt::format("peft_type \"{}\" can't be read; readable: {}", peft_type, fmt::join(readable, ", ")));
+  throw CheckpointError(
+      fmt::format("peft_type \"{}\" can't be read; readable: {}", peft_type, fmt::join(readable, ", ")));
 }
 
 }  // namespace excitor

@@ -8,7 +8,9 @@
 namespace excitor {
 namespace {
 
-std::string module_path(int64_t layer, Projection site) { return fmt::format("model.layers.{}.{}", layer, projection_name(site)); }
+std::string module_path(int64_t layer, Projection site) {
+  return fmt::format("model.layers.{}.{}", layer, projection_name(site));
+}
 
 /// True when `holds` is true for one of the model's linears.
 bool any_linear(const LlamaConfig& model, const std::function<bool(int64_t, Projection)>& holds) {
@@ -36,13 +38,16 @@ TargetModules::TargetModules(const Json& given, const std::string& path, Problem
     }
     return;
   }
-  const bool is_list = given.is_array() && std::all_of(given.begin(), given.end(), [](const Json& t) { return t.is_string(); });
+  const bool is_list = given.is_array() &&
+                       std::all_of(given.begin(), given.end(), [](const Json& t) { return t.is_string(); });
   if (is_list) {
     names_ = given.get<std::vector<std::string>>();
     // LLaMA-Factory and others write the word into the list.
     all_linears_ = std::find(names_.begin(), names_.end(), "all-linear") != names_.end();
   } else {
-    problems.add(path, fmt::format("found {}, expected a list of names, a regular expression, or \"all-linear\"", describe_value(given)));
+    problems.add(path,
+                 fmt::format("found {}, expected a list of names, a regular expression, or \"all-linear\"",
+                             describe_value(given)));
   }
 }
 
@@ -54,18 +59,25 @@ bool TargetModules::contains(int64_t layer, Projection site) const {
   if (all_linears_) return true;
   const std::string module = module_path(layer, site);
   if (expression_) return std::regex_match(module, *expression_);
-  return std::any_of(names_.begin(), names_.end(), [&](const std::string& name) { return name_matches(name, module); });
+  return std::any_of(names_.begin(), names_.end(),
+                     [&](const std::string& name) { return name_matches(name, module); });
 }
 
 void TargetModules::check(const LlamaConfig& model, const std::string& path, Problems& problems) const {
   if (all_linears_) return;
   for (const std::string& name : names_) {
-    const bool found = any_linear(model, [&](int64_t layer, Projection site) { return name_matches(name, module_path(layer, site)); });
-    if (!found) problems.add(path, fmt::format("the model has no linear \"{}\"; known: {}, all-linear", name, kKnown));
+    const bool found = any_linear(
+        model, [&](int64_t layer, Projection site) { return name_matches(name, module_path(layer, site)); });
+    if (!found)
+      problems.add(path, fmt::format("the model has no linear \"{}\"; known: {}, all-linear", name, kKnown));
   }
   if (!names_.empty() && !expression_) return;
   if (!any_linear(model, [&](int64_t layer, Projection site) { return contains(layer, site); })) {
-    problems.add(path, fmt::format("chooses no linear of the model; known: model.layers.0.self_attn.q_proj …, or their ends {}", kKnown));
+    problems.add(
+        path,
+        fmt::format(
+            "chooses no linear of the model; known: model.layers.0.self_attn.q_proj …, or their ends {}",
+            kKnown));
   }
 }
 

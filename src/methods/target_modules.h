@@ -14,11 +14,13 @@
 
 namespace excitor {
 
-inline constexpr Projection kAllProjections[] = {Projection::q,    Projection::k,  Projection::v,   Projection::o,
-                                                 Projection::gate, Projection::up, Projection::down};
+inline constexpr Projection kAllProjections[] = {Projection::q,   Projection::k,    Projection::v,
+                                                 Projection::o,   Projection::gate, Projection::up,
+                                                 Projection::down};
 
 /// A list of names, each a whole module path or the end of one behind a dot ("q_proj", "mlp.up_proj",
-/// "model.layers.0.self_attn.q_proj"), or one string: a regular expression for the whole path, or "all-linear".
+/// "model.layers.0.self_attn.q_proj"), or one string: a regular expression for the whole path, or
+/// "all-linear".
 class TargetModules {
  public:
   /// `given` as it stands in the configuration; what is wrong with it goes to `problems` under `path`.

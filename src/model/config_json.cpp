@@ -27,7 +27,8 @@ void check_model_type(const Json& json, Problems& problems) {
 }
 
 void check_required(const Json& json, Problems& problems) {
-  for (const char* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"}) {
+  for (const char* key :
+       {"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"}) {
     if (!json.contains(key)) problems.add(key, "is missing");
   }
 }
@@ -37,19 +38,24 @@ void check_required(const Json& json, Problems& problems) {
 LlamaConfig read_llama_config(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(folder)) {
-    throw ConfigError(fmt::format("{}: no such model folder; expected a Hugging Face folder with config.json", folder.string()));
+    throw ConfigError(fmt::format("{}: no such model folder; expected a Hugging Face folder with config.json",
+                                  folder.string()));
   }
   const fs::path path = folder / "config.json";
   if (!fs::exists(path)) {
-    throw ConfigError(fmt::format("{}: has no config.json, so it is not a Hugging Face model folder", folder.string()));
+    throw ConfigError(
+        fmt::format("{}: has no config.json, so it is not a Hugging Face model folder", folder.string()));
   }
   const Json json = read_json_file(path);
-  if (!json.is_object()) throw CheckpointError(fmt::format("{}: found {}, expected an object", path.string(), describe_value(json)));
+  if (!json.is_object())
+    throw CheckpointError(
+        fmt::format("{}: found {}, expected an object", path.string(), describe_value(json)));
   Problems problems;
   check_model_type(json, problems);
   check_required(json, problems);
   LlamaConfig config;
-  read_settings(known_keys(json), [&](Describer& d) { config.describe(d); }, {}, problems);
+  read_settings(
+      known_keys(json), [&](Describer& d) { config.describe(d); }, {}, problems);
   config.check("", problems);
   problems.throw_if_any(path.string());
   return config;
@@ -78,7 +84,9 @@ Json write_llama_config(const LlamaConfig& config, const std::string& dtype) {
   json["head_dim"] = config.head_width();
   // Both spellings of the rotary settings, saying the same.
   const bool scaled = config.rope_scaling.is_object() && !config.rope_scaling.empty();
-  Json rope = scaled ? config.rope_scaling : config.rope_parameters.is_object() ? config.rope_parameters : Json::object();
+  Json rope = scaled                               ? config.rope_scaling
+              : config.rope_parameters.is_object() ? config.rope_parameters
+                                                   : Json::object();
   if (!rope.contains("rope_type")) rope["rope_type"] = rope.contains("type") ? rope["type"] : Json("default");
   const double theta = config.rope().theta;
   rope["rope_theta"] = theta;

@@ -12,7 +12,8 @@ void grow(at::Tensor& old, const at::Tensor& x, int64_t used, int64_t needed) {
   constexpr int64_t kFirstCapacity = 128;
   const int64_t capacity = old.defined() ? old.size(0) : 0;
   if (needed <= capacity) return;
-  at::Tensor bigger = at::empty({std::max({needed, 2 * capacity, kFirstCapacity}), x.size(1), x.size(2)}, x.options());
+  at::Tensor bigger =
+      at::empty({std::max({needed, 2 * capacity, kFirstCapacity}), x.size(1), x.size(2)}, x.options());
   if (used > 0) bigger.narrow(0, 0, used).copy_(old.narrow(0, 0, used));
   old = bigger;
 }

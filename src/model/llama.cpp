@@ -1,4 +1,5 @@
-// The forward pass. T tokens, R wanted rows, D hidden width, H query heads, G key/value heads, d head width, F feed-forward width.
+// The forward pass. T tokens, R wanted rows, D hidden width, H query heads, G key/value heads, d head width,
+// F feed-forward width.
 #include <excitor/model/llama.h>
 
 #include <stdexcept>
@@ -22,8 +23,8 @@ std::vector<int64_t> cache_lengths(const Segments& segments, const KvCache* cach
 }
 
 /// Attention of segments that continue the cache's sequences. q [T,H,d], k and v [T,G,d] -> [T,H,d].
-at::Tensor attend_with_cache(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
-                             KvCache& cache, int64_t layer) {
+at::Tensor attend_with_cache(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             const Segments& segments, KvCache& cache, int64_t layer) {
   std::vector<at::Tensor> parts(segments.count());
   for (int64_t i = 0; i < segments.count(); ++i) {
     const auto part = [&](const at::Tensor& x) { return x.narrow(0, segments.begin(i), segments.length(i)); };
@@ -36,7 +37,10 @@ at::Tensor attend_with_cache(const at::Tensor& q, const at::Tensor& k, const at:
 }  // namespace
 
 Llama::Llama(LlamaConfig config, LlamaWeights weights, at::ScalarType activation_type)
-    : config_(std::move(config)), weights_(std::move(weights)), activation_type_(activation_type), rope_(config_.rope()) {}
+    : config_(std::move(config)),
+      weights_(std::move(weights)),
+      activation_type_(activation_type),
+      rope_(config_.rope()) {}
 
 at::Tensor Llama::hidden(const TokenBatch& batch, const ForwardOptions& options) const {
   const ModelBypass& bypass = bypass_of(options);
@@ -58,7 +62,8 @@ Step Llama::begin_pass(const TokenBatch& batch, const ForwardOptions& options) c
   return Step(batch.segments, std::move(rotary), options.noise, std::move(state));
 }
 
-at::Tensor Llama::decoder_layer(int64_t index, at::Tensor x, const Step& whole, const ForwardOptions& options) const {
+at::Tensor Llama::decoder_layer(int64_t index, at::Tensor x, const Step& whole,
+                                const ForwardOptions& options) const {
   const LayerBypass& bypass = bypass_of(options).layer(index);
   const auto weights = layer(index);
   at::Tensor attended = attention(index, x, whole, options);  // [T,H·d]
@@ -70,25 +75,29 @@ at::Tensor Llama::decoder_layer(int64_t index, at::Tensor x, const Step& whole, 
   }
   x = at::add(x, bypass.project(Projection::o, weights->linear(Projection::o), attended, step));  // [R,D]
 
-  const at::Tensor h =
-      rms_norm(x, bypass.norm_weight(NormSite::post_attention, weights->post_attention_norm), config_.rms_norm_eps);
-  const at::Tensor gate = bypass.project(Projection::gate, weights->linear(Projection::gate), h, step);  // [R,F]
-  const at::Tensor up = bypass.project(Projection::up, weights->linear(Projection::up), h, step);        // [R,F]
-  return at::add(x, bypass.project(Projection::down, weights->linear(Projection::down), silu_mul(gate, up), step));
+  const at::Tensor h = rms_norm(x, bypass.norm_weight(NormSite::post_attention, weights->post_attention_norm),
+                                config_.rms_norm_eps);
+  const at::Tensor gate =
+      bypass.project(Projection::gate, weights->linear(Projection::gate), h, step);                // [R,F]
+  const at::Tensor up = bypass.project(Projection::up, weights->linear(Projection::up), h, step);  // [R,F]
+  return at::add(
+      x, bypass.project(Projection::down, weights->linear(Projection::down), silu_mul(gate, up), step));
 }
 
-at::Tensor Llama::attention(int64_t index, const at::Tensor& x, const Step& step, const ForwardOptions& options) const {
+at::Tensor Llama::attention(int64_t index, const at::Tensor& x, const Step& step,
+                            const ForwardOptions& options) const {
   const LayerBypass& bypass = bypass_of(options).layer(index);
   const auto weights = layer(index);
-  const at::Tensor h = rms_norm(x, bypass.norm_weight(NormSite::input, weights->input_norm), config_.rms_norm_eps);
+  const at::Tensor h =
+      rms_norm(x, bypass.norm_weight(NormSite::input, weights->input_norm), config_.rms_norm_eps);
   const auto heads = [&](Projection site, int64_t count) {
     return bypass.project(site, weights->linear(site), h, step).view({-1, count, config_.head_width()});
   };
-  const at::Tensor q = step.rotary(heads(Projection::q, config_.query_heads()));             // [T,H,d]
-  const at::Tensor k = bypass.keys(h, heads(Projection::k, config_.key_heads()), step);      // [T,G,d]
-  const at::Tensor v = heads(Projection::v, config_.key_heads());                            // [T,G,d]
+  const at::Tensor q = step.rotary(heads(Projection::q, config_.query_heads()));         // [T,H,d]
+  const at::Tensor k = bypass.keys(h, heads(Projection::k, config_.key_heads()), step);  // [T,G,d]
+  const at::Tensor v = heads(Projection::v, config_.key_heads());                        // [T,G,d]
   at::Tensor out = options.cache ? attend_with_cache(q, k, v, step.segments(), *options.cache, index)
-                                 : causal_attention(q, k, v, step.segments());                 // [T,H,d]
+                                 : causal_attention(q, k, v, step.segments());  // [T,H,d]
   out = bypass.attended(*weights, q, out, step);
   return out.view({-1, config_.query_width()});
 }

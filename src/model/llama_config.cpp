@@ -10,7 +10,8 @@ void LlamaConfig::describe(Describer& d) {
   d.field("intermediate_size", intermediate_size, "Width of the feed-forward block.", kAtLeastOne);
   d.field("num_hidden_layers", num_hidden_layers, "Decoder layers.", kAtLeastOne);
   d.field("num_attention_heads", num_attention_heads, "Query heads.", kAtLeastOne);
-  d.field("num_key_value_heads", num_key_value_heads, "Key/value heads (grouped-query attention); default: num_attention_heads.", kAtLeastOne);
+  d.field("num_key_value_heads", num_key_value_heads,
+          "Key/value heads (grouped-query attention); default: num_attention_heads.", kAtLeastOne);
   d.field("head_dim", head_dim, "Width of a head; default: hidden_size / num_attention_heads.", kAtLeastOne);
   d.field("hidden_act", hidden_act, "Activation of the feed-forward block; only \"silu\".");
   d.field("max_position_embeddings", max_position_embeddings, "Context length in tokens.", kAtLeastOne);
@@ -23,7 +24,8 @@ void LlamaConfig::describe(Describer& d) {
   d.field("eos_token_id", eos_token_id, "Id, or list of ids, that ends a text.");
   d.field("rope_theta", rope_theta, "Base of the rotary frequencies.", kPositive);
   d.field("rope_scaling", rope_scaling, "Scaling of the rotary frequencies, as transformers 4 writes it.");
-  d.field("rope_parameters", rope_parameters, "Theta and scaling of the rotary frequencies, as transformers 5 writes it.");
+  d.field("rope_parameters", rope_parameters,
+          "Theta and scaling of the rotary frequencies, as transformers 5 writes it.");
 }
 
 std::vector<int64_t> LlamaConfig::eos_ids() const {

@@ -19,7 +19,8 @@ namespace {
 
 /// theta^(−2j/d), by the same operations as transformers, so that the rounding is the same.
 at::Tensor plain_frequencies(double theta, int64_t head_width, at::ScalarType type) {
-  const at::Tensor exponent = at::arange(0, head_width, 2, at::TensorOptions().dtype(at::kLong)).to(type).div_(head_width);
+  const at::Tensor exponent =
+      at::arange(0, head_width, 2, at::TensorOptions().dtype(at::kLong)).to(type).div_(head_width);
   return at::reciprocal(at::pow(at::Scalar(theta), exponent));
 }
 
@@ -37,7 +38,8 @@ at::Tensor llama3_frequencies(const RopeConfig& c, int64_t head_width, at::Scala
   const at::Tensor f = plain_frequencies(c.theta, head_width, type);
   const double old = c.original_max_position_embeddings;
   const at::Tensor wavelength = at::reciprocal(f).mul(2 * std::numbers::pi);
-  const at::Tensor smooth = wavelength.reciprocal().mul(old).sub(c.low_freq_factor).div(c.high_freq_factor - c.low_freq_factor);
+  const at::Tensor smooth =
+      wavelength.reciprocal().mul(old).sub(c.low_freq_factor).div(c.high_freq_factor - c.low_freq_factor);
   const at::Tensor between = smooth.neg().add(1).mul(f).div(c.factor).add(smooth.mul(f));
   const at::Tensor scaled = at::where(wavelength.gt(old / c.low_freq_factor), f.div(c.factor), f);
   const at::Tensor is_between =
@@ -49,7 +51,8 @@ at::Tensor llama3_frequencies(const RopeConfig& c, int64_t head_width, at::Scala
 at::Tensor yarn_frequencies(const RopeConfig& c, int64_t head_width, at::ScalarType type) {
   const double d = static_cast<double>(head_width);
   const auto dimension_of = [&](double rotations) {
-    return d * std::log(c.original_max_position_embeddings / (rotations * 2 * std::numbers::pi)) / (2 * std::log(c.theta));
+    return d * std::log(c.original_max_position_embeddings / (rotations * 2 * std::numbers::pi)) /
+           (2 * std::log(c.theta));
   };
   double low = dimension_of(c.beta_fast), high = dimension_of(c.beta_slow);
   if (c.truncate) low = std::floor(low), high = std::ceil(high);
@@ -62,19 +65,25 @@ at::Tensor yarn_frequencies(const RopeConfig& c, int64_t head_width, at::ScalarT
 
 }  // namespace
 
-at::Tensor inverse_frequencies(const RopeConfig& config, int64_t head_width, int64_t length, at::ScalarType type) {
+at::Tensor inverse_frequencies(const RopeConfig& config, int64_t head_width, int64_t length,
+                               at::ScalarType type) {
   switch (config.type) {
-    case RopeConfig::Type::linear: return plain_frequencies(config.theta, head_width, type).div(config.factor);
-    case RopeConfig::Type::dynamic: return dynamic_frequencies(config, head_width, length, type);
-    case RopeConfig::Type::llama3: return llama3_frequencies(config, head_width, type);
-    case RopeConfig::Type::yarn: return yarn_frequencies(config, head_width, type);
-    case RopeConfig::Type::standard: break;
+    case RopeConfig::Type::linear:
+      return plain_frequencies(config.theta, head_width, type).div(config.factor);
+    case RopeConfig::Type::dynamic:
+      return dynamic_frequencies(config, head_width, length, type);
+    case RopeConfig::Type::llama3:
+      return llama3_frequencies(config, head_width, type);
+    case RopeConfig::Type::yarn:
+      return yarn_frequencies(config, head_width, type);
+    case RopeConfig::Type::standard:
+      break;
   }
   return plain_frequencies(config.theta, head_width, type);
 }
 
-Rotary::Rotary(const RopeConfig& config, int64_t head_width, const Segments& segments, const std::vector<int64_t>& offsets,
-               const at::TensorOptions& options) {
+Rotary::Rotary(const RopeConfig& config, int64_t head_width, const Segments& segments,
+               const std::vector<int64_t>& offsets, const at::TensorOptions& options) {
   const at::NoGradGuard no_grad;
   const auto activation = c10::typeMetaToScalarType(options.dtype());
   const auto type = activation == at::kDouble ? at::kDouble : at::kFloat;
@@ -83,8 +92,9 @@ Rotary::Rotary(const RopeConfig& config, int64_t head_width, const Segments& seg
   std::vector<at::Tensor> angles(segments.count());
   for (int64_t i = 0; i < segments.count(); ++i) {
     const int64_t end = offsets[i] + segments.length(i);
-    const at::Tensor f =
-        config.type == RopeConfig::Type::dynamic ? inverse_frequencies(config, head_width, end, type) : shared;
+    const at::Tensor f = config.type == RopeConfig::Type::dynamic
+                             ? inverse_frequencies(config, head_width, end, type)
+                             : shared;
     angles[i] = at::outer(at::arange(offsets[i], end, f.options()), f);  // [T_i,d/2]
   }
   const at::Tensor angle = at::cat(angles, 0);
@@ -92,6 +102,8 @@ Rotary::Rotary(const RopeConfig& config, int64_t head_width, const Segments& seg
   sin_ = angle.sin().mul_(config.attention_factor).to(options);
 }
 
-at::Tensor Rotary::operator()(const at::Tensor& x) const { return rotate_half(x, cos_, sin_); }
+at::Tensor Rotary::operator()(const at::Tensor& x) const {
+  return rotate_half(x, cos_, sin_);
+}
 
 }  // namespace excitor

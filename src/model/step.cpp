@@ -10,7 +10,8 @@
 
 namespace excitor {
 
-Step::Step(Segments segments, Rotary rotary, std::optional<StepNoise> noise, std::shared_ptr<const PassState> state)
+Step::Step(Segments segments, Rotary rotary, std::optional<StepNoise> noise,
+           std::shared_ptr<const PassState> state)
     : shared_(std::make_shared<const Shared>(
           Shared{std::move(segments), std::move(rotary), std::move(noise), std::move(state)})) {}
 
@@ -27,7 +28,8 @@ at::Tensor Step::dropout_mask(uint64_t stream, double p, const at::Tensor& x) co
   at::Tensor mask = at::empty({all.tokens(), x.size(1)}, x.options().device(at::kCPU));
   for (int64_t i = 0; i < all.count(); ++i) {
     const uint64_t seed = Random(shared_->noise->key ^ stream, shared_->noise->segment_keys[i]).next_u64();
-    mask.narrow(0, all.begin(i), all.length(i)).bernoulli_(1 - p, at::make_generator<at::CPUGeneratorImpl>(seed));
+    mask.narrow(0, all.begin(i), all.length(i))
+        .bernoulli_(1 - p, at::make_generator<at::CPUGeneratorImpl>(seed));
   }
   mask.mul_(1 / (1 - p));
   return (rows_.defined() ? mask.index_select(0, rows_.to(at::kCPU)) : mask).to(x.device());

@@ -16,13 +16,18 @@ constexpr std::array kSites = {Projection::q,    Projection::k,  Projection::v, 
 
 std::pair<int64_t, int64_t> linear_size(const LlamaConfig& c, Projection site) {
   switch (site) {
-    case Projection::q: return {c.query_width(), c.hidden_size};
+    case Projection::q:
+      return {c.query_width(), c.hidden_size};
     case Projection::k:
-    case Projection::v: return {c.key_width(), c.hidden_size};
-    case Projection::o: return {c.hidden_size, c.query_width()};
+    case Projection::v:
+      return {c.key_width(), c.hidden_size};
+    case Projection::o:
+      return {c.hidden_size, c.query_width()};
     case Projection::gate:
-    case Projection::up: return {c.intermediate_size, c.hidden_size};
-    case Projection::down: return {c.hidden_size, c.intermediate_size};
+    case Projection::up:
+      return {c.intermediate_size, c.hidden_size};
+    case Projection::down:
+      return {c.hidden_size, c.intermediate_size};
   }
   throw std::logic_error("unknown projection");
 }
@@ -30,8 +35,9 @@ std::pair<int64_t, int64_t> linear_size(const LlamaConfig& c, Projection site) {
 namespace {
 
 bool has_bias(const LlamaConfig& c, Projection site) {
-  return site == Projection::q || site == Projection::k || site == Projection::v || site == Projection::o ? c.attention_bias
-                                                                                                          : c.mlp_bias;
+  return site == Projection::q || site == Projection::k || site == Projection::v || site == Projection::o
+             ? c.attention_bias
+             : c.mlp_bias;
 }
 
 void add_layer(std::vector<WeightShape>& shapes, const LlamaConfig& c, int64_t layer) {
@@ -64,7 +70,8 @@ std::vector<WeightShape> weight_shapes(const LlamaConfig& config) {
   std::vector<WeightShape> shapes{{"model.embed_tokens.weight", {config.vocab_size, config.hidden_size}}};
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) add_layer(shapes, config, i);
   shapes.push_back({"model.norm.weight", {config.hidden_size}});
-  if (!config.tie_word_embeddings) shapes.push_back({"lm_head.weight", {config.vocab_size, config.hidden_size}});
+  if (!config.tie_word_embeddings)
+    shapes.push_back({"lm_head.weight", {config.vocab_size, config.hidden_size}});
   return shapes;
 }
 
@@ -76,8 +83,8 @@ LlamaWeights make_weights(const LlamaConfig& config, const WeightLookup& lookup)
     auto layer = std::make_shared<LayerWeights>();
     for (const Projection site : kSites) {
       const std::string name = prefix + projection_name(site);
-      layer->linears[static_cast<int>(site)] =
-          Linear::dense(lookup(name + ".weight"), has_bias(config, site) ? lookup(name + ".bias") : at::Tensor());
+      layer->linears[static_cast<int>(site)] = Linear::dense(
+          lookup(name + ".weight"), has_bias(config, site) ? lookup(name + ".bias") : at::Tensor());
     }
     layer->input_norm = lookup(prefix + norm_name(NormSite::input) + ".weight");
     layer->post_attention_norm = lookup(prefix + norm_name(NormSite::post_attention) + ".weight");
@@ -91,9 +98,12 @@ LlamaWeights make_weights(const LlamaConfig& config, const WeightLookup& lookup)
 at::Tensor base_weight(const Llama& model, const std::string& name) {
   at::Tensor found;
   constexpr std::string_view kLayers = "model.layers.";
-  if (name == "model.embed_tokens.weight") found = model.weights().embedding.weight();
-  else if (name == "model.norm.weight") found = model.weights().final_norm;
-  else if (name == "lm_head.weight") found = model.weights().head.weight();
+  if (name == "model.embed_tokens.weight")
+    found = model.weights().embedding.weight();
+  else if (name == "model.norm.weight")
+    found = model.weights().final_norm;
+  else if (name == "lm_head.weight")
+    found = model.weights().head.weight();
   else if (name.starts_with(kLayers)) {
     const size_t dot = name.find('.', kLayers.size());
     const int64_t index = std::stoll(name.substr(kLayers.size(), dot - kLayers.size()));

@@ -17,7 +17,9 @@ namespace excitor {
 namespace {
 
 /// fp32 for everything but fp64.
-at::ScalarType loss_type(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
+at::ScalarType loss_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
 
 /// Loss and gradients, filled chunk by chunk; a gradient that is not needed stays undefined.
 class ChunkedLoss {
@@ -32,11 +34,11 @@ class ChunkedLoss {
 
   /// Rows [begin, begin + c). targets [c].
   void add(int64_t begin, const at::Tensor& targets) {
-    const at::Tensor rows = hidden_.narrow(0, begin, targets.size(0));                             // [c,D]
+    const at::Tensor rows = hidden_.narrow(0, begin, targets.size(0));                               // [c,D]
     const at::Tensor raw = matrix_.defined() ? matmul_nt(rows, matrix_) : head_.frozen.apply(rows);  // [c,V]
     at::Tensor logits = raw.to(loss_type(raw));
-    const at::Tensor index = targets.unsqueeze(1);            // [c,1]
-    const at::Tensor chosen = logits.gather(1, index);        // [c,1]
+    const at::Tensor index = targets.unsqueeze(1);              // [c,1]
+    const at::Tensor chosen = logits.gather(1, index);          // [c,1]
     const at::Tensor normaliser = logits.logsumexp({1}, true);  // [c,1]
     total_.add_(normaliser.sub(chosen).sum(), weight_);
     if (!hidden_grad_.defined() && !head_grad_.defined()) return;

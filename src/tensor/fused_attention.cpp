@@ -1,4 +1,5 @@
-// Causal attention over flat tokens: one fused call a segment, no score matrix, grouped key/value heads not repeated.
+// Causal attention over flat tokens: one fused call a segment, no score matrix, grouped key/value heads not
+// repeated.
 #include <limits>
 #include <tuple>
 
@@ -14,7 +15,8 @@
 namespace excitor {
 namespace {
 
-/// [S,h,d] as the operator wants it: [1,h,S,d], a view. It reads heads with a last stride of one only (and does not check).
+/// [S,h,d] as the operator wants it: [1,h,S,d], a view. It reads heads with a last stride of one only (and
+/// does not check).
 at::Tensor heads_first(const at::Tensor& x) {
   return (x.stride(-1) == 1 ? x : x.contiguous()).transpose(0, 1).unsqueeze(0);
 }
@@ -25,7 +27,9 @@ at::Tensor heads_first(const at::Tensor& x, const Segments& segments, int64_t i)
 }
 
 /// [1,h,T_i,d] -> [T_i,h,d]
-at::Tensor tokens_first(const at::Tensor& x) { return x.squeeze(0).transpose(0, 1); }
+at::Tensor tokens_first(const at::Tensor& x) {
+  return x.squeeze(0).transpose(0, 1);
+}
 
 at::Tensor join(const std::vector<at::Tensor>& parts) {
   return parts.size() == 1 ? parts[0].contiguous() : at::cat(parts, 0);
@@ -39,7 +43,8 @@ struct SegmentState {
 
 }  // namespace
 
-at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments) {
+at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const Segments& segments) {
   std::vector<SegmentState> states(segments.count());
   std::vector<at::Tensor> parts(segments.count());
   at::Tensor output;
@@ -47,7 +52,8 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
     const at::NoGradGuard no_grad;
     for (int64_t i = 0; i < segments.count(); ++i) {
       std::tie(states[i].out, states[i].logsumexp) = at::_scaled_dot_product_flash_attention_for_cpu(
-          heads_first(q, segments, i), heads_first(k, segments, i), heads_first(v, segments, i), 0.0, /*is_causal=*/true);
+          heads_first(q, segments, i), heads_first(k, segments, i), heads_first(v, segments, i), 0.0,
+          /*is_causal=*/true);
       parts[i] = tokens_first(states[i].out);
     }
     output = join(parts);
@@ -71,11 +77,12 @@ at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::
   const int64_t tokens = q.size(0), total = k.size(0);
   std::optional<at::Tensor> mask;
   if (tokens > 1 && tokens < total) {  // token t of the new ones sees total - tokens + t + 1 keys
-    mask = at::full({tokens, total}, -std::numeric_limits<double>::infinity(), q.options()).triu_(total - tokens + 1);
+    mask = at::full({tokens, total}, -std::numeric_limits<double>::infinity(), q.options())
+               .triu_(total - tokens + 1);
   }
   const bool is_causal = tokens > 1 && tokens == total;
-  const auto result =
-      at::_scaled_dot_product_flash_attention_for_cpu(heads_first(q), heads_first(k), heads_first(v), 0.0, is_causal, mask);
+  const auto result = at::_scaled_dot_product_flash_attention_for_cpu(heads_first(q), heads_first(k),
+                                                                      heads_first(v), 0.0, is_causal, mask);
   return tokens_first(std::get<0>(result)).contiguous();
 }
 

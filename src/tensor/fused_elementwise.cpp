@@ -80,7 +80,8 @@ at::Tensor rotate_half(const at::Tensor& x, const at::Tensor& cos, const at::Ten
     const at::NoGradGuard no_grad;
     y = rotate_by(x, cos, sin);
   }
-  // The inverse of a rotation turns the other way. (YaRN's attention factor scales cos and sin: the transpose is meant.)
+  // The inverse of a rotation turns the other way. (YaRN's attention factor scales cos and sin: the transpose
+  // is meant.)
   return attach_backward("RotateHalf", y, {x}, [cos, sin](const at::Tensor& dy, const std::vector<bool>&) {
     return std::vector<at::Tensor>{rotate_by(dy, cos, sin.neg())};
   });

@@ -27,7 +27,8 @@ at::Tensor trainable_linear(const at::Tensor& x, const at::Tensor& weight, const
     y = matmul_nt(x, w);
     if (bias.defined()) y.add_(bias);
   }
-  auto backward = [x = x.detach(), w, type = weight.scalar_type()](const at::Tensor& dy, const std::vector<bool>& needs) {
+  auto backward = [x = x.detach(), w, type = weight.scalar_type()](const at::Tensor& dy,
+                                                                   const std::vector<bool>& needs) {
     at::Tensor dx, dw, db;
     if (needs[0]) dx = matmul_nn(dy, w);
     if (needs[1]) dw = matmul_nn(dy.t(), x).to(type);
@@ -43,8 +44,8 @@ at::Tensor lora_linear(const Linear& linear, const at::Tensor& x, const LoraTerm
   at::Tensor y, a, b, ax;
   {
     const at::NoGradGuard no_grad;
-    a = term.a.detach().to(x.scalar_type());  // [r,in]
-    b = term.b.detach().to(x.scalar_type());  // [out,r]
+    a = term.a.detach().to(x.scalar_type());                       // [r,in]
+    b = term.b.detach().to(x.scalar_type());                       // [out,r]
     ax = matmul_nt(mask ? at::mul(x, mask()) : x, a).mul_(scale);  // [T,r]
     y = add_matmul_nt(linear.apply(x), ax, b);
   }

@@ -19,7 +19,9 @@ class DenseWeight : public LinearWeight {
     at::Tensor y = matmul_nt(x, weight);
     return bias_.defined() ? y.add_(bias_) : y;
   }
-  at::Tensor apply_transposed(const at::Tensor& dy) const override { return matmul_nn(dy, weight_.to(dy.scalar_type())); }
+  at::Tensor apply_transposed(const at::Tensor& dy) const override {
+    return matmul_nn(dy, weight_.to(dy.scalar_type()));
+  }
   at::Tensor rows(const at::Tensor& ids) const override { return at::embedding(weight_, ids); }
   at::Tensor dense() const override { return weight_; }
   at::Tensor bias() const override { return bias_; }

@@ -10,9 +10,11 @@
 namespace excitor {
 namespace {
 
-/// mkldnn::_linear_pointwise, the operator that torch.compile emits for linears: X Wᵀ (+ B) by oneDNN on dense tensors.
-using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
-                                   c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
+/// mkldnn::_linear_pointwise, the operator that torch.compile emits for linears: X Wᵀ (+ B) by oneDNN on
+/// dense tensors.
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                                   std::string_view, c10::List<std::optional<at::Scalar>>,
+                                   std::optional<std::string_view>);
 
 /// The operator, or nothing where LibTorch was built without oneDNN.
 const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& onednn_linear() {
@@ -35,7 +37,8 @@ bool takes_onednn(const at::Tensor& a) {
 
 at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b) {
   if (!takes_onednn(a)) return at::mm(a, b.t());
-  return onednn_linear()->call(a, b, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
+  return onednn_linear()->call(a, b, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
+                               std::nullopt);
 }
 
 at::Tensor add_matmul_nt(at::Tensor c, const at::Tensor& a, const at::Tensor& b) {

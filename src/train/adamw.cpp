@@ -39,8 +39,9 @@ void AdamW::step(double learning_rate) {
       steps.push_back(group.steps[i].add_(1));
     }
     if (parameters.empty()) continue;
-    at::_fused_adamw_(parameters, grads, exp_avg, exp_avg_sq, /*max_exp_avg_sqs=*/{}, steps, learning_rate, options_.beta1,
-                      options_.beta2, group.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(parameters, grads, exp_avg, exp_avg_sq, /*max_exp_avg_sqs=*/{}, steps, learning_rate,
+                      options_.beta1, options_.beta2, group.weight_decay, options_.epsilon, /*amsgrad=*/false,
+                      /*maximize=*/false);
   }
 }
 

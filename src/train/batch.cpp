@@ -6,7 +6,9 @@ namespace excitor {
 namespace {
 
 at::Tensor to_tensor(const std::vector<int64_t>& values, at::Device device) {
-  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())}, at::kLong).clone().to(device);
+  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())}, at::kLong)
+      .clone()
+      .to(device);
 }
 
 }  // namespace

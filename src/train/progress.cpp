@@ -13,7 +13,8 @@ namespace {
 
 std::string duration(double seconds) {
   const auto s = static_cast<int64_t>(seconds + 0.5);
-  return s < 3600 ? fmt::format("{}:{:02}", s / 60, s % 60) : fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+  return s < 3600 ? fmt::format("{}:{:02}", s / 60, s % 60)
+                  : fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }
 
 }  // namespace
@@ -49,9 +50,9 @@ std::string Progress::bar(const StepMetrics& metrics) const {
   const int64_t width = 20, filled = width * metrics.step / std::max<int64_t>(1, total_steps_);
   std::string picture;
   for (int64_t i = 0; terminal_ && i < width; ++i) picture += i < filled ? "█" : "░";
-  return fmt::format("{}{}step {}/{}  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  {} left", picture, terminal_ ? " " : "", metrics.step,
-                     total_steps_, loss_average_, metrics.learning_rate, static_cast<double>(tokens_) / std::max(elapsed, 1e-9),
-                     duration(left));
+  return fmt::format("{}{}step {}/{}  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  {} left", picture,
+                     terminal_ ? " " : "", metrics.step, total_steps_, loss_average_, metrics.learning_rate,
+                     static_cast<double>(tokens_) / std::max(elapsed, 1e-9), duration(left));
 }
 
 }  // namespace excitor

@@ -16,7 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Calls `visit` for each complete line of metrics.jsonl.
-void for_each_metric(const fs::path& file, const std::function<void(const std::string& line, const Json& metric)>& visit) {
+void for_each_metric(const fs::path& file,
+                     const std::function<void(const std::string& line, const Json& metric)>& visit) {
   if (!fs::exists(file)) return;
   const std::string text = read_file(file);
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
@@ -32,17 +33,23 @@ void flatten(const Json& json, const std::string& prefix, std::map<std::string, 
     out[prefix] = json;
     return;
   }
-  for (const auto& [key, value] : json.items()) flatten(value, prefix.empty() ? key : prefix + "." + key, out);
+  for (const auto& [key, value] : json.items())
+    flatten(value, prefix.empty() ? key : prefix + "." + key, out);
 }
 
 }  // namespace
 
-fs::path RunFolder::checkpoint_folder(int64_t step) const { return path_ / "checkpoints" / fmt::format("step-{}", step); }
+fs::path RunFolder::checkpoint_folder(int64_t step) const {
+  return path_ / "checkpoints" / fmt::format("step-{}", step);
+}
 
 RunState RunFolder::state() const {
   bool started = false, ended = false;
-  for (const char* name : {"config.json", "metrics.jsonl", "adapter", "model", "checkpoints"}) started |= fs::exists(path_ / name);
-  for_each_metric(metrics_file(), [&](const std::string&, const Json& metric) { ended |= metric.value("event", "") == "end"; });
+  for (const char* name : {"config.json", "metrics.jsonl", "adapter", "model", "checkpoints"})
+    started |= fs::exists(path_ / name);
+  for_each_metric(metrics_file(), [&](const std::string&, const Json& metric) {
+    ended |= metric.value("event", "") == "end";
+  });
   return ended ? RunState::finished : started ? RunState::unfinished : RunState::none;
 }
 
@@ -70,7 +77,8 @@ void RunFolder::check_writable() const {
   fs::path existing = path_;
   while (!fs::exists(existing)) existing = existing.parent_path();
   if (!fs::is_directory(existing)) {
-    throw IoError(fmt::format("output_dir {}: {} is a file, not a folder; choose another output_dir", path_.string(), existing.string()));
+    throw IoError(fmt::format("output_dir {}: {} is a file, not a folder; choose another output_dir",
+                              path_.string(), existing.string()));
   }
   try {
     AtomicFile(existing / ".excitor-write-probe").write(std::string_view("probe"));
@@ -81,13 +89,16 @@ void RunFolder::check_writable() const {
 
 void RunFolder::begin(const Json& config) const {
   make_writable_folder(path_);
+  remove_temporaries(path_);
+  remove_temporaries(path_ / "checkpoints");
   write_file_atomically(path_ / "config.json", config.dump(2) + "\n");
 }
 
 void RunFolder::cut_metrics(int64_t steps) const {
   std::string kept;
   for_each_metric(metrics_file(), [&](const std::string& line, const Json& metric) {
-    const bool later = metric.contains("step") && metric["step"].is_number_integer() && metric["step"].get<int64_t>() > steps;
+    const bool later = metric.contains("step") && metric["step"].is_number_integer() &&
+                       metric["step"].get<int64_t>() > steps;
     if (steps > 0 && !later) kept += line + "\n";
   });
   if (fs::exists(metrics_file())) write_file_atomically(metrics_file(), kept);

@@ -16,11 +16,15 @@ LearningRateSchedule::LearningRateSchedule(const TrainSettings& settings, int64_
 
 double LearningRateSchedule::learning_rate(int64_t step) const {
   if (step < warmup_steps_) return peak_ * static_cast<double>(step + 1) / static_cast<double>(warmup_steps_);
-  const double p = static_cast<double>(step - warmup_steps_) / static_cast<double>(std::max<int64_t>(1, total_steps_ - warmup_steps_));
+  const double p = static_cast<double>(step - warmup_steps_) /
+                   static_cast<double>(std::max<int64_t>(1, total_steps_ - warmup_steps_));
   switch (type_) {
-    case LrScheduler::cosine: return minimum_ + (peak_ - minimum_) * 0.5 * (1 + std::cos(std::numbers::pi * p));
-    case LrScheduler::linear: return peak_ + (minimum_ - peak_) * p;
-    case LrScheduler::constant: break;
+    case LrScheduler::cosine:
+      return minimum_ + (peak_ - minimum_) * 0.5 * (1 + std::cos(std::numbers::pi * p));
+    case LrScheduler::linear:
+      return peak_ + (minimum_ - peak_) * p;
+    case LrScheduler::constant:
+      break;
   }
   return peak_;
 }

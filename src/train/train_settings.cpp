@@ -3,31 +3,45 @@
 namespace excitor {
 
 void TrainSettings::describe(Describer& d) {
-  d.field("epochs", epochs, "Passes over the training data; may be a fraction.", kPositive);
-  d.field("max_steps", max_steps, "Optimiser steps; overrides epochs.", kAtLeastOne);
-  d.field("learning_rate", learning_rate, "Peak learning rate.", kPositive);
-  d.field("min_learning_rate", min_learning_rate, "Learning rate at the last step (cosine, linear).", kNonNegative);
-  d.choice("lr_scheduler_type", lr_scheduler_type,
-           {{"cosine", LrScheduler::cosine}, {"linear", LrScheduler::linear}, {"constant", LrScheduler::constant}},
-           "Course of the learning rate after the warm-up.");
-  d.field("warmup_ratio", warmup_ratio, "Share of all steps over which the learning rate rises linearly.", kProbability);
+  d.field("epochs", epochs, "Passes over the training data; may be a fraction.",
+          Range{.minimum = 0, .maximum = 1e6, .open_minimum = true});
+  d.field("max_steps", max_steps, "Optimiser steps; overrides epochs.", kCount);
+  d.field("learning_rate", learning_rate, "Peak learning rate.",
+          Range{.minimum = 0, .maximum = 1e13, .open_minimum = true});
+  d.field("min_learning_rate", min_learning_rate, "Learning rate at the last step (cosine, linear).",
+          kNonNegative);
+  d.choice(
+      "lr_scheduler_type", lr_scheduler_type,
+      {{"cosine", LrScheduler::cosine}, {"linear", LrScheduler::linear}, {"constant", LrScheduler::constant}},
+      "Course of the learning rate after the warm-up.");
+  d.field("warmup_ratio", warmup_ratio, "Share of all steps over which the learning rate rises linearly.",
+          kProbability);
   d.field("warmup_steps", warmup_steps, "Steps of the warm-up; overrides warmup_ratio.", kNonNegative);
-  d.field("micro_batch_size", micro_batch_size, "Examples that one process computes at a time.", kAtLeastOne);
+  d.field("micro_batch_size", micro_batch_size, "Examples that one process computes at a time.", kCount);
   d.field("micro_batch_tokens", micro_batch_tokens,
-          "With packing: tokens that are computed at a time; default micro_batch_size × max_seq_length.", kAtLeastOne);
+          "With packing: tokens that are computed at a time; default micro_batch_size × max_seq_length.",
+          kCount);
   d.field("gradient_accumulation_steps", gradient_accumulation_steps,
-          "A global batch is micro_batch_size × this × processes examples.", kAtLeastOne);
-  d.field("global_batch_size", global_batch_size, "Examples of one optimiser step; overrides gradient_accumulation_steps.",
-          kAtLeastOne);
-  d.field("max_grad_norm", max_grad_norm, "Gradients are scaled down to this joint 2-norm; 0: no clipping.", kNonNegative);
-  d.field("weight_decay", weight_decay, "AdamW's weight decay, on tensors of two or more dimensions.", kNonNegative);
-  d.field("adam_beta1", adam_beta1, "AdamW's decay of the first moment.", Range{.minimum = 0, .maximum = 0.999999});
-  d.field("adam_beta2", adam_beta2, "AdamW's decay of the second moment.", Range{.minimum = 0, .maximum = 0.99999999});
+          "A global batch is micro_batch_size × this × processes examples.", kCount);
+  d.field("global_batch_size", global_batch_size,
+          "Examples of one optimiser step; overrides gradient_accumulation_steps.", kCount);
+  d.field("max_grad_norm", max_grad_norm, "Gradients are scaled down to this joint 2-norm; 0: no clipping.",
+          kNonNegative);
+  d.field("weight_decay", weight_decay, "AdamW's weight decay, on tensors of two or more dimensions.",
+          kNonNegative);
+  d.field("adam_beta1", adam_beta1, "AdamW's decay of the first moment.",
+          Range{.minimum = 0, .maximum = 0.999999});
+  d.field("adam_beta2", adam_beta2, "AdamW's decay of the second moment.",
+          Range{.minimum = 0, .maximum = 0.99999999});
   d.field("adam_epsilon", adam_epsilon, "AdamW's epsilon.", kPositive);
   d.field("seed", seed, "Seed of initial values, data order and dropout.", kNonNegative);
-  d.choice("precision", precision,
-           {{"auto", Precision::automatic}, {"fp32", Precision::fp32}, {"bf16", Precision::bf16}, {"fp16", Precision::fp16}},
-           "Type of the activations; auto: the base's. Trainable tensors, optimiser and loss are fp32 always.");
+  d.choice(
+      "precision", precision,
+      {{"auto", Precision::automatic},
+       {"fp32", Precision::fp32},
+       {"bf16", Precision::bf16},
+       {"fp16", Precision::fp16}},
+      "Type of the activations; auto: the base's. Trainable tensors, optimiser and loss are fp32 always.");
   d.field("deterministic", deterministic, "The same configuration gives the same bits on the same machine.");
 }
 
@@ -36,12 +50,15 @@ int64_t TrainSettings::examples_per_step(int64_t processes) const {
 }
 
 void EvalSettings::describe(Describer& d) {
-  d.field("eval_steps", eval_steps, "Optimiser steps between evaluations on the held-back examples; default: each epoch.", kAtLeastOne);
-  d.optional_object("forgetting", forgetting, "Measure the loss on held-out text with and without the bypass.");
+  d.field("eval_steps", eval_steps,
+          "Optimiser steps between evaluations on the held-back examples; default: each epoch.", kAtLeastOne);
+  d.optional_object("forgetting", forgetting,
+                    "Measure the loss on held-out text with and without the bypass.");
 }
 
 void ForgettingSettings::describe(Describer& d) {
-  d.field("path", path, "Held-out text: a text file with blank lines between documents, or JSONL with rows {\"text\"}.");
+  d.field("path", path,
+          "Held-out text: a text file with blank lines between documents, or JSONL with rows {\"text\"}.");
 }
 
 void LoggingSettings::describe(Describer& d) {
@@ -49,11 +66,14 @@ void LoggingSettings::describe(Describer& d) {
 }
 
 void CheckpointSettings::describe(Describer& d) {
-  d.field("save_steps", save_steps, "Optimiser steps between checkpoints; default: only when the run is interrupted.", kAtLeastOne);
+  d.field("save_steps", save_steps,
+          "Optimiser steps between checkpoints; default: only when the run is interrupted.", kAtLeastOne);
   d.field("save_seconds", save_seconds, "Seconds between checkpoints.", kPositive);
-  d.field("save_total_limit", save_total_limit, "Checkpoints that are kept; older ones are removed. 0: all.", kNonNegative);
+  d.field("save_total_limit", save_total_limit, "Checkpoints that are kept; older ones are removed. 0: all.",
+          kNonNegative);
   d.choice("resume", resume, {{"auto", Resume::automatic}, {"never", Resume::never}},
-           "auto: an interrupted run in output_dir goes on from its newest checkpoint. never: output_dir must not hold a run.");
+           "auto: an interrupted run in output_dir goes on from its newest checkpoint. never: output_dir "
+           "must not hold a run.");
 }
 
 }  // namespace excitor

@@ -28,7 +28,10 @@ Sampler::Options sampler_options(const TrainingTask& task) {
 }
 
 AdamW::Options optimizer_options(const TrainSettings& s) {
-  return {.beta1 = s.adam_beta1, .beta2 = s.adam_beta2, .epsilon = s.adam_epsilon, .weight_decay = s.weight_decay};
+  return {.beta1 = s.adam_beta1,
+          .beta2 = s.adam_beta2,
+          .epsilon = s.adam_epsilon,
+          .weight_decay = s.weight_decay};
 }
 
 int64_t count_labels(const std::vector<int64_t>& examples, const Dataset& dataset) {
@@ -40,12 +43,14 @@ int64_t count_labels(const std::vector<int64_t>& examples, const Dataset& datase
 void check_gradients(const ParameterSet& parameters) {
   const auto missing = parameters.without_gradient();
   if (missing.empty()) return;
-  throw std::logic_error(fmt::format("{} of {} parameters get no gradient from the loss, e.g. {}", missing.size(),
-                                     parameters.size(), missing.front()));
+  throw std::logic_error(fmt::format("{} of {} parameters get no gradient from the loss, e.g. {}",
+                                     missing.size(), parameters.size(), missing.front()));
 }
 
 /// Rows of logits that exist at a time: about 64 MiB of fp32.
-int64_t chunk_rows_for(int64_t vocab_size) { return std::clamp<int64_t>((int64_t{16} << 20) / vocab_size, 16, 1024); }
+int64_t chunk_rows_for(int64_t vocab_size) {
+  return std::clamp<int64_t>((int64_t{16} << 20) / vocab_size, 16, 1024);
+}
 
 }  // namespace
 
@@ -88,13 +93,15 @@ at::Tensor Trainer::forward_backward(const std::vector<int64_t>& examples, StepM
   return total;
 }
 
-at::Tensor Trainer::micro_batch_loss(const std::vector<int64_t>& indices, double weight, StepMetrics& metrics) const {
+at::Tensor Trainer::micro_batch_loss(const std::vector<int64_t>& indices, double weight,
+                                     StepMetrics& metrics) const {
   const LabelledBatch batch = make_batch(indices, task_.dataset, task_.model.device());
   metrics.tokens += batch.real_tokens;
-  StepNoise noise{.key = Random(task_.settings.seed, stream_of(kDropoutStream) + steps_done_).next_u64(), .segment_keys = {}};
+  StepNoise noise{.key = Random(task_.settings.seed, stream_of(kDropoutStream) + steps_done_).next_u64(),
+                  .segment_keys = {}};
   for (const int64_t index : indices) noise.segment_keys.push_back(static_cast<uint64_t>(index));
-  const at::Tensor hidden =
-      task_.model.hidden(batch.tokens, {.bypass = &task_.bypass, .rows = batch.rows, .noise = std::move(noise)});
+  const at::Tensor hidden = task_.model.hidden(
+      batch.tokens, {.bypass = &task_.bypass, .rows = batch.rows, .noise = std::move(noise)});
   return cross_entropy(hidden, task_.model.head(&task_.bypass), batch.targets,
                        {.weight = weight, .chunk_rows = chunk_rows_for(task_.model.config().vocab_size)});
 }
@@ -104,7 +111,8 @@ void Trainer::resume(int64_t steps_done, const std::function<at::Tensor(const st
   optimizer_.load_state(state);
 }
 
-EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const Dataset& dataset, const MicroBatchLimits& limits) {
+EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const Dataset& dataset,
+                          const MicroBatchLimits& limits) {
   const at::NoGradGuard no_grad;
   std::vector<int64_t> all(dataset.size());
   for (int64_t i = 0; i < dataset.size(); ++i) all[i] = i;
@@ -113,7 +121,8 @@ EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const D
   for (const auto& indices : lay_into_micro_batches(all, dataset, limits)) {
     const LabelledBatch batch = make_batch(indices, dataset, model.device());
     const at::Tensor hidden = model.hidden(batch.tokens, {.bypass = bypass, .rows = batch.rows});
-    sum += cross_entropy(hidden, model.head(bypass), batch.targets, {.chunk_rows = chunk_rows_for(model.config().vocab_size)})
+    sum += cross_entropy(hidden, model.head(bypass), batch.targets,
+                         {.chunk_rows = chunk_rows_for(model.config().vocab_size)})
                .item<double>();
     metrics.label_tokens += batch.labels();
   }

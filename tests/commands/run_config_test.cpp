@@ -34,7 +34,8 @@ class RunConfigTest : public testing::Test {
     return "";
   }
   TemporaryFolder folder_;
-  const std::string minimal_ = R"({"model": {"path": "model"}, "data": {"train": [{"path": "data.json"}]}, "output_dir": "runs/a"})";
+  const std::string minimal_ =
+      R"({"model": {"path": "model"}, "data": {"train": [{"path": "data.json"}]}, "output_dir": "runs/a"})";
 };
 
 TEST_F(RunConfigTest, RelativePathsAreRelativeToTheFile) {
@@ -57,8 +58,9 @@ TEST_F(RunConfigTest, AllProblemsAreReportedAtOnceWithTheRightSpelling) {
   const std::string message = error(R"({"model": {"path": "nowhere"},
       "train": {"per_device_train_batch_size": 4, "epochs": "three", "learning_rate": -1, "warmup_ratio": 2.5},
       "method": {"type": "excitor", "adapter_leng": 3, "gate": "per_token"}, "data": {"train": [{"path": "data.json"}], "packing": 1}})");
-  for (const char* part : {"train.micro_batch_size", "train.epochs", "train.learning_rate", "train.warmup_ratio", "adapter_len",
-                           "per_head", "data.packing", "model.path", "output_dir"}) {
+  for (const char* part :
+       {"train.micro_batch_size", "train.epochs", "train.learning_rate", "train.warmup_ratio", "adapter_len",
+        "per_head", "data.packing", "model.path", "output_dir"}) {
     EXPECT_NE(message.find(part), std::string::npos) << part << " is not in: " << message;
   }
 }
@@ -71,17 +73,21 @@ TEST_F(RunConfigTest, EverySpellingOfAnotherTrainerLeadsToAKeyThatExists) {
     for (const auto& path : list_paths([&](Describer& d) { config.describe(d); })) known.push_back(path);
   }
   // Keys of the contract that later versions read.
-  const std::vector<std::string> later = {"train.gradient_checkpointing", "vision.path", "logging.tensorboard", "eval.tasks", "data.train[].images"};
+  const std::vector<std::string> later = {"train.gradient_checkpointing", "vision.path",
+                                          "logging.tensorboard", "eval.tasks", "data.train[].images"};
   for (const auto& [theirs, ours] : other_trainers_spellings()) {
-    const bool exists = std::find(known.begin(), known.end(), ours) != known.end() || std::find(later.begin(), later.end(), ours) != later.end();
+    const bool exists = std::find(known.begin(), known.end(), ours) != known.end() ||
+                        std::find(later.begin(), later.end(), ours) != later.end();
     EXPECT_TRUE(exists) << theirs << " -> " << ours;
   }
 }
 
 TEST_F(RunConfigTest, RandomWeightsNeedATokenizerAndMethodFull) {
-  const std::string message = error(R"({"model": {"init": {"hidden_size": 30, "num_attention_heads": 4}}, "method": {"type": "lora"},
+  const std::string message =
+      error(R"({"model": {"init": {"hidden_size": 30, "num_attention_heads": 4}}, "method": {"type": "lora"},
                                         "data": {"train": [{"path": "data.json"}]}, "output_dir": "x"})");
-  for (const char* part : {"model.tokenizer", "model.init", "num_attention_heads"}) EXPECT_NE(message.find(part), std::string::npos) << message;
+  for (const char* part : {"model.tokenizer", "model.init", "num_attention_heads"})
+    EXPECT_NE(message.find(part), std::string::npos) << message;
 }
 
 TEST_F(RunConfigTest, TheSchemaHasAVariantForEachMethod) {

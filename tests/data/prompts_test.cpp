@@ -20,7 +20,8 @@ class Prompts : public testing::Test {
 };
 
 TEST_F(Prompts, RowsSayPromptOrInstructionAndInput) {
-  const auto prompts = read("{\"prompt\": \"a\"}\n\n{\"instruction\": \"b\", \"input\": \"c\", \"output\": \"ignored\"}\n");
+  const auto prompts =
+      read("{\"prompt\": \"a\"}\n\n{\"instruction\": \"b\", \"input\": \"c\", \"output\": \"ignored\"}\n");
   ASSERT_EQ(prompts.size(), 2);
   EXPECT_EQ(prompts[0].instruction, "a");
   EXPECT_EQ(prompts[1].instruction, "b");
@@ -37,7 +38,9 @@ TEST_F(Prompts, BadRowsAreNamedByTheirLine) {
   }
 }
 
-TEST_F(Prompts, AMissingFileIsAWrongCommandLine) { EXPECT_THROW(read_prompts(folder_ / "nowhere"), ConfigError); }
+TEST_F(Prompts, AMissingFileIsAWrongCommandLine) {
+  EXPECT_THROW(read_prompts(folder_ / "nowhere"), ConfigError);
+}
 
 }  // namespace
 }  // namespace excitor

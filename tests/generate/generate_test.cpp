@@ -92,7 +92,8 @@ TEST_F(GeneratorTest, GreedyTokensAreTheArgmaxOfAFullPass) {
 
 TEST_F(GeneratorTest, TheSeedDecidesASample) {
   const auto prompt = tokenizer_.encode_prompt("hello");
-  const SamplingSettings one{.max_new_tokens = 20, .temperature = 1, .seed = 1}, two{.max_new_tokens = 20, .temperature = 1, .seed = 2};
+  const SamplingSettings one{.max_new_tokens = 20, .temperature = 1, .seed = 1},
+      two{.max_new_tokens = 20, .temperature = 1, .seed = 2};
   EXPECT_EQ(generator_.generate(prompt, one).token_ids, generator_.generate(prompt, one).token_ids);
   EXPECT_NE(generator_.generate(prompt, one).token_ids, generator_.generate(prompt, two).token_ids);
 }

@@ -19,7 +19,8 @@ namespace {
 int64_t llama_7b_parameters(const std::string& method, const std::string& settings) {
   auto made = make_method(method);
   Problems problems;
-  read_settings(Json::parse(settings), [&](Describer& d) { made->describe(d); }, {}, problems);
+  read_settings(
+      Json::parse(settings), [&](Describer& d) { made->describe(d); }, {}, problems);
   problems.throw_if_any(settings);
   return count_parameters(made->parameters(LlamaConfig()));
 }
@@ -34,7 +35,9 @@ TEST(Parameters, CountsOfLlama7BAreThePapers) {
 int64_t lora_sites(const std::string& target_modules) {
   auto method = make_method("lora");
   Problems problems;
-  read_settings(Json::parse("{\"target_modules\": " + target_modules + "}"), [&](Describer& d) { method->describe(d); }, {}, problems);
+  read_settings(
+      Json::parse("{\"target_modules\": " + target_modules + "}"), [&](Describer& d) { method->describe(d); },
+      {}, problems);
   method->check(test::tiny_config(), "method", problems);
   problems.throw_if_any("test");
   return static_cast<int64_t>(method->parameters(test::tiny_config()).size()) / 2;
@@ -84,7 +87,9 @@ class AdapterFiles : public testing::Test {
     }
     return "no error";
   }
-  void expect_error(const std::string& part) const { EXPECT_NE(error().find(part), std::string::npos) << error(); }
+  void expect_error(const std::string& part) const {
+    EXPECT_NE(error().find(part), std::string::npos) << error();
+  }
 
   LlamaConfig config_ = test::tiny_config();
   TemporaryFolder folder_;
@@ -124,7 +129,8 @@ TEST_F(AdapterFiles, UnknownTypesAndSettingsAreErrors) {
   expect_error("PREFIX_TUNING");
   write_file_atomically(path() / "adapter_config.json", R"({"peft_type": "LORA", "r": 0})");
   expect_error("r");
-  write_file_atomically(path() / "adapter_config.json", R"({"peft_type": "LORA", "use_dora": true, "alpha_pattern": {"q_proj": 2}})");
+  write_file_atomically(path() / "adapter_config.json",
+                        R"({"peft_type": "LORA", "use_dora": true, "alpha_pattern": {"q_proj": 2}})");
   expect_error("use_dora");
   expect_error("alpha_pattern");
   write_file_atomically(path() / "adapter_config.json", R"({"r": 4})");

@@ -28,8 +28,10 @@ struct Case {
 const std::vector<std::pair<std::string, std::string>>& methods_and_settings() {
   static const std::vector<std::pair<std::string, std::string>> kAll = {
       {"excitor", R"({"adapter_len": 3, "adapter_layers": 2, "r": 2})"},
-      {"excitor", R"({"adapter_len": 3, "adapter_layers": 3, "r": 2, "gate": "per_layer", "gate_init_mean": 0, "up_init": "normal"})"},
-      {"excitor", R"({"adapter_len": 3, "adapter_layers": 1, "r": 2, "prompt_attention": "full_width", "add_before_rotation": true})"},
+      {"excitor",
+       R"({"adapter_len": 3, "adapter_layers": 3, "r": 2, "gate": "per_layer", "gate_init_mean": 0, "up_init": "normal"})"},
+      {"excitor",
+       R"({"adapter_len": 3, "adapter_layers": 1, "r": 2, "prompt_attention": "full_width", "add_before_rotation": true})"},
       {"lora", R"({"r": 2, "target_modules": ["q_proj", "v_proj"]})"},
       {"lora", R"({"r": 2, "target_modules": "all-linear", "use_rslora": true})"},
       {"full", "{}"}};
@@ -47,7 +49,8 @@ std::vector<Case> all_cases() {
 std::unique_ptr<Method> method_of(const Case& c) {
   auto method = make_method(c.method);
   Problems problems;
-  read_settings(Json::parse(c.settings), [&](Describer& d) { method->describe(d); }, {}, problems);
+  read_settings(
+      Json::parse(c.settings), [&](Describer& d) { method->describe(d); }, {}, problems);
   method->check(c.base.config, "method", problems);
   problems.throw_if_any(c.settings);
   return method;
@@ -60,14 +63,16 @@ class Conformance : public testing::TestWithParam<Case> {
     base_ = std::make_unique<LoadedModel>(test::tiny_llama(GetParam().base.config, type));
     method_ = method_of(GetParam());
     const auto lookup = [this](const std::string& name) { return base_weight(base_->model, name); };
-    parameters_ = initialise(method_->parameters(config()), 3, at::TensorOptions(type == at::kDouble ? at::kDouble : at::kFloat), lookup);
+    parameters_ = initialise(method_->parameters(config()), 3,
+                             at::TensorOptions(type == at::kDouble ? at::kDouble : at::kFloat), lookup);
     if (moved) shake();
     bypass_ = method_->bypass(config(), parameters_);
   }
 
   void shake() {
     const at::NoGradGuard no_grad;
-    for (const auto& [name, tensor] : parameters_.entries()) tensor.detach().add_(at::randn_like(tensor), 0.1);
+    for (const auto& [name, tensor] : parameters_.entries())
+      tensor.detach().add_(at::randn_like(tensor), 0.1);
   }
 
   const LlamaConfig& config() const { return base_->model.config(); }
@@ -77,9 +82,11 @@ class Conformance : public testing::TestWithParam<Case> {
   }
   /// Mean loss of predicting fixed targets at some rows.
   at::Tensor loss(const TokenBatch& batch) const {
-    const at::Tensor rows = at::tensor({1, 2, 4, 6}, at::kLong), targets = at::tensor({3, 1, 4, 1}, at::kLong);
+    const at::Tensor rows = at::tensor({1, 2, 4, 6}, at::kLong),
+                     targets = at::tensor({3, 1, 4, 1}, at::kLong);
     const at::Tensor hidden = base_->model.hidden(batch, {.bypass = bypass_.get(), .rows = rows});
-    return cross_entropy(hidden, base_->model.head(bypass_.get()), targets, {.weight = 0.25, .chunk_rows = 3});
+    return cross_entropy(hidden, base_->model.head(bypass_.get()), targets,
+                         {.weight = 0.25, .chunk_rows = 3});
   }
 
   std::unique_ptr<LoadedModel> base_;
@@ -90,7 +97,8 @@ class Conformance : public testing::TestWithParam<Case> {
 
 TEST_P(Conformance, StartsAsTheBase) {
   prepare(at::kDouble, /*moved=*/false);
-  // The paper's start, a gate of 0 ± 0.02, is near the base and not equal to it where tokens get different extra keys.
+  // The paper's start, a gate of 0 ± 0.02, is near the base and not equal to it where tokens get different
+  // extra keys.
   const bool nearly = GetParam().settings.find("normal") != std::string::npos ||
                       GetParam().settings.find("add_before_rotation") != std::string::npos;
   const TokenBatch batch = test::random_batch({5, 3});
@@ -107,7 +115,8 @@ TEST_P(Conformance, DecodingTokenByTokenEqualsOnePass) {
     hidden.push_back(base_->model.hidden({.ids = batch.ids.narrow(0, t, 1), .segments = Segments({1})},
                                          {.bypass = bypass_.get(), .cache = &cache}));
   }
-  EXPECT_LT(relative_difference(at::cat(hidden, 0), base_->model.hidden(batch, {.bypass = bypass_.get()})), 1e-11);
+  EXPECT_LT(relative_difference(at::cat(hidden, 0), base_->model.hidden(batch, {.bypass = bypass_.get()})),
+            1e-11);
 }
 
 TEST_P(Conformance, PackingChangesNothing) {
@@ -116,7 +125,9 @@ TEST_P(Conformance, PackingChangesNothing) {
   std::vector<at::Tensor> alone;
   for (int64_t i = 0; i < 2; ++i) {
     const int64_t n = packed.segments.length(i);
-    alone.push_back(logits({.ids = packed.ids.narrow(0, packed.segments.begin(i), n), .segments = Segments({n})}, bypass_.get()));
+    alone.push_back(
+        logits({.ids = packed.ids.narrow(0, packed.segments.begin(i), n), .segments = Segments({n})},
+               bypass_.get()));
   }
   EXPECT_LT(relative_difference(logits(packed, bypass_.get()), at::cat(alone, 0)), 1e-11);
 }
@@ -124,7 +135,8 @@ TEST_P(Conformance, PackingChangesNothing) {
 TEST_P(Conformance, EveryTrainableHasAGradientAndTheBaseNone) {
   prepare(at::kFloat, /*moved=*/false);
   std::vector<at::Tensor> before;
-  for (const auto& weight : weight_shapes(config())) before.push_back(base_weight(base_->model, weight.name).clone());
+  for (const auto& weight : weight_shapes(config()))
+    before.push_back(base_weight(base_->model, weight.name).clone());
   run_backward(loss(test::random_batch({8})));
   EXPECT_TRUE(parameters_.without_gradient().empty());
   AdamW(parameters_, {}).step(0.1);
@@ -142,7 +154,9 @@ TEST_P(Conformance, GradientsEqualCentralDifferences) {
   std::vector<at::Tensor> leaves;
   for (const auto& entry : parameters_.entries()) {
     // Of the large matrices of `full` one is enough: the others run through the same functions.
-    if (GetParam().method == "full" && entry.tensor.numel() > 64 && entry.name.find("layers.1.mlp") == std::string::npos) continue;
+    if (GetParam().method == "full" && entry.tensor.numel() > 64 &&
+        entry.name.find("layers.1.mlp") == std::string::npos)
+      continue;
     leaves.push_back(entry.tensor);
   }
   expect_gradients([&] { return loss(batch); }, leaves, 1e-5);
@@ -152,8 +166,10 @@ TEST_P(Conformance, SavedAndLoadedItGivesTheSameBits) {
   prepare(at::kFloat, /*moved=*/true);
   if (method_->trains_whole_model()) GTEST_SKIP() << "writes a model, not an adapter";
   const TemporaryFolder folder;
-  save_adapter(folder / "adapter", *method_, parameters_, {.base_fingerprint = base_->fingerprint, .prompt_template = "alpaca"});
-  const LoadedAdapter loaded = load_adapter(folder / "adapter", config(), {.base_fingerprint = base_->fingerprint});
+  save_adapter(folder / "adapter", *method_, parameters_,
+               {.base_fingerprint = base_->fingerprint, .prompt_template = "alpaca"});
+  const LoadedAdapter loaded =
+      load_adapter(folder / "adapter", config(), {.base_fingerprint = base_->fingerprint});
   const auto bypass = loaded.method->bypass(config(), loaded.parameters);
   const TokenBatch batch = test::random_batch({6});
   EXPECT_TRUE(logits(batch, bypass.get()).equal(logits(batch, bypass_.get())));
@@ -172,21 +188,27 @@ TEST_P(Conformance, RunsBesideABaseInBfloat16WithTrainablesInFloat32) {
 
 TEST_P(Conformance, LayersBelowTheLowestAdaptedOneRecordNothing) {
   prepare(at::kFloat, /*moved=*/false);
-  if (GetParam().settings.find(R"("adapter_layers": 1)") == std::string::npos) GTEST_SKIP() << "adapts every layer";
+  if (GetParam().settings.find(R"("adapter_layers": 1)") == std::string::npos)
+    GTEST_SKIP() << "adapts every layer";
   const TokenBatch batch = test::random_batch({4});
-  // The only adapted layer is the last: its input is computed by layers that autograd does not see, so the first node
-  // that depends on a parameter belongs to the last layer.
+  // The only adapted layer is the last: its input is computed by layers that autograd does not see, so the
+  // first node that depends on a parameter belongs to the last layer.
   EXPECT_TRUE(base_->model.hidden(batch, {.bypass = bypass_.get()}).requires_grad());
-  for (const auto& [name, tensor] : parameters_.entries()) EXPECT_NE(name.find("layers.2."), std::string::npos) << name;
+  for (const auto& [name, tensor] : parameters_.entries())
+    EXPECT_NE(name.find("layers.2."), std::string::npos) << name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Registry, Conformance, testing::ValuesIn(all_cases()), [](const testing::TestParamInfo<Case>& info) {
-  return std::to_string(info.index) + "_" + info.param.method + "_" + info.param.base.name;
-});
+INSTANTIATE_TEST_SUITE_P(Registry, Conformance, testing::ValuesIn(all_cases()),
+                         [](const testing::TestParamInfo<Case>& info) {
+                           return std::to_string(info.index) + "_" + info.param.method + "_" +
+                                  info.param.base.name;
+                         });
 
 TEST(Registry, EveryMethodHasACaseOfTheConformanceTest) {
   for (const std::string& name : method_names()) {
-    EXPECT_TRUE(std::any_of(methods_and_settings().begin(), methods_and_settings().end(), [&](auto& c) { return c.first == name; })) << name;
+    EXPECT_TRUE(std::any_of(methods_and_settings().begin(), methods_and_settings().end(), [&](auto& c) {
+      return c.first == name;
+    })) << name;
   }
 }
 

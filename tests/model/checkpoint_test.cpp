@@ -16,11 +16,13 @@ namespace {
 
 std::vector<NamedTensor> tensors_of(const Llama& model) {
   std::vector<NamedTensor> tensors;
-  for (const auto& weight : weight_shapes(model.config())) tensors.push_back({weight.name, base_weight(model, weight.name)});
+  for (const auto& weight : weight_shapes(model.config()))
+    tensors.push_back({weight.name, base_weight(model, weight.name)});
   return tensors;
 }
 
-void write_model(const std::filesystem::path& folder, const LlamaConfig& config, const std::vector<NamedTensor>& tensors) {
+void write_model(const std::filesystem::path& folder, const LlamaConfig& config,
+                 const std::vector<NamedTensor>& tensors) {
   write_file_atomically(folder / "config.json", write_llama_config(config, "float32").dump());
   write_safetensors(folder / "model.safetensors", tensors);
 }
@@ -46,7 +48,8 @@ TEST(LoadHuggingFace, ReadsBackEveryWeightOfEveryShape) {
     write_model(folder.path(), config, tensors_of(model));
     const LoadedModel loaded = load_hugging_face(folder.path(), at::kFloat);
     for (const auto& weight : weight_shapes(config)) {
-      EXPECT_TRUE(base_weight(loaded.model, weight.name).equal(base_weight(model, weight.name))) << name << " " << weight.name;
+      EXPECT_TRUE(base_weight(loaded.model, weight.name).equal(base_weight(model, weight.name)))
+          << name << " " << weight.name;
     }
     EXPECT_EQ(loaded.stored_type, "float32");
   }
@@ -59,17 +62,20 @@ TEST(LoadHuggingFace, FingerprintChangesWithTheContentAndNotWithTheSharding) {
   write_model(one.path(), config, tensors);
   write_file_atomically(sharded / "config.json", write_llama_config(config, "float32").dump());
   write_safetensors_folder(sharded.path(), "model", tensors, 4000);
-  EXPECT_EQ(load_hugging_face(one.path(), at::kFloat).fingerprint, load_hugging_face(sharded.path(), at::kFloat).fingerprint);
+  EXPECT_EQ(load_hugging_face(one.path(), at::kFloat).fingerprint,
+            load_hugging_face(sharded.path(), at::kFloat).fingerprint);
   tensors[3].tensor = tensors[3].tensor.add(1e-3);
   write_model(changed.path(), config, tensors);
-  EXPECT_NE(load_hugging_face(one.path(), at::kFloat).fingerprint, load_hugging_face(changed.path(), at::kFloat).fingerprint);
+  EXPECT_NE(load_hugging_face(one.path(), at::kFloat).fingerprint,
+            load_hugging_face(changed.path(), at::kFloat).fingerprint);
 }
 
 TEST(LoadHuggingFace, MissingAndMisshapenTensorsAreNamedTogether) {
   const TemporaryFolder folder;
   const LlamaConfig config = test::tiny_config();
   auto tensors = tensors_of(test::tiny_llama(config, at::kFloat).model);
-  std::erase_if(tensors, [](const NamedTensor& t) { return t.name == "model.layers.1.self_attn.k_proj.weight"; });
+  std::erase_if(tensors,
+                [](const NamedTensor& t) { return t.name == "model.layers.1.self_attn.k_proj.weight"; });
   for (auto& [name, tensor] : tensors) {
     if (name == "model.norm.weight") tensor = at::zeros({17});
   }
@@ -98,7 +104,8 @@ TEST(ReadLlamaConfig, EveryImpossibleValueIsReportedAtOnce) {
   json["model_type"] = "mistral";
   write_file_atomically(folder / "config.json", json.dump());
   const std::string message = load_error(folder.path());
-  for (const char* part : {"head_dim", "gelu", "eos_token_id", "mistral", "num_key_value_heads"}) expect_contains(message, part);
+  for (const char* part : {"head_dim", "gelu", "eos_token_id", "mistral", "num_key_value_heads"})
+    expect_contains(message, part);
 }
 
 TEST(ReadLlamaConfig, AMissingFolderOrFileIsAWrongConfiguration) {

@@ -11,12 +11,18 @@
 namespace excitor {
 namespace {
 
-double frequency(const at::Tensor& f, int64_t j) { return f[j].item<double>(); }
+double frequency(const at::Tensor& f, int64_t j) {
+  return f[j].item<double>();
+}
 
 TEST(InverseFrequencies, Llama3KeepsShortWavesDividesLongOnesAndBlendsBetween) {
   // Values of Llama 3.1's settings (head width 128, theta 5e5), computed with transformers.
-  const RopeConfig rope{.type = RopeConfig::Type::llama3, .theta = 5e5, .factor = 8, .original_max_position_embeddings = 8192,
-                        .low_freq_factor = 1, .high_freq_factor = 4};
+  const RopeConfig rope{.type = RopeConfig::Type::llama3,
+                        .theta = 5e5,
+                        .factor = 8,
+                        .original_max_position_embeddings = 8192,
+                        .low_freq_factor = 1,
+                        .high_freq_factor = 4};
   const at::Tensor f = inverse_frequencies(rope, 128, 0, at::kDouble);
   EXPECT_NEAR(frequency(f, 28) / 3.211445994752591e-3, 1, 1e-6);
   EXPECT_NEAR(frequency(f, 29) / 2.166570763503359e-3, 1, 1e-6);
@@ -28,8 +34,10 @@ TEST(InverseFrequencies, Llama3KeepsShortWavesDividesLongOnesAndBlendsBetween) {
 TEST(InverseFrequencies, DynamicChangesOnlyBeyondTheTrainedLength) {
   const RopeConfig rope{.type = RopeConfig::Type::dynamic, .max_position_embeddings = 16, .factor = 2};
   const RopeConfig plain{};
-  EXPECT_TRUE(inverse_frequencies(rope, 8, 16, at::kDouble).equal(inverse_frequencies(plain, 8, 16, at::kDouble)));
-  EXPECT_FALSE(inverse_frequencies(rope, 8, 17, at::kDouble).equal(inverse_frequencies(plain, 8, 17, at::kDouble)));
+  EXPECT_TRUE(
+      inverse_frequencies(rope, 8, 16, at::kDouble).equal(inverse_frequencies(plain, 8, 16, at::kDouble)));
+  EXPECT_FALSE(
+      inverse_frequencies(rope, 8, 17, at::kDouble).equal(inverse_frequencies(plain, 8, 17, at::kDouble)));
 }
 
 TEST(RopeSection, BothSpellingsMeanTheSame) {

@@ -11,7 +11,8 @@
 
 namespace excitor::test {
 
-/// 3 layers, hidden 16, 4 heads of 4, vocabulary 23. Weights large enough that everything shows in the logits.
+/// 3 layers, hidden 16, 4 heads of 4, vocabulary 23. Weights large enough that everything shows in the
+/// logits.
 inline LlamaConfig tiny_config() {
   LlamaConfig config;
   config.vocab_size = 23;
@@ -31,7 +32,8 @@ struct NamedConfig {
 
 /// What "every base" means in the claims about methods.
 inline std::vector<NamedConfig> base_shapes() {
-  std::vector<NamedConfig> shapes{{"mha", tiny_config()}, {"gqa", tiny_config()}, {"tied", tiny_config()}, {"biased", tiny_config()}};
+  std::vector<NamedConfig> shapes{
+      {"mha", tiny_config()}, {"gqa", tiny_config()}, {"tied", tiny_config()}, {"biased", tiny_config()}};
   shapes[1].config.num_key_value_heads = 2;
   shapes[2].config.tie_word_embeddings = true;
   shapes[3].config.attention_bias = true;
@@ -40,7 +42,9 @@ inline std::vector<NamedConfig> base_shapes() {
   return shapes;
 }
 
-inline LoadedModel tiny_llama(const LlamaConfig& config, at::ScalarType type = at::kDouble) { return random_llama(config, 7, type); }
+inline LoadedModel tiny_llama(const LlamaConfig& config, at::ScalarType type = at::kDouble) {
+  return random_llama(config, 7, type);
+}
 
 inline TokenBatch random_batch(const std::vector<int64_t>& lengths, int64_t vocab_size = 23) {
   const Segments segments(lengths);

@@ -157,7 +157,6 @@ def test_wrong_tensors(tmp_path, model, name):
     train_is_refused(tmp_path, model, model, *words, code=1)
 
 
-@pytest.mark.xfail(strict=True, reason="ends with 0 and an adapter that no step has changed")
 def test_weights_that_are_not_numbers(tmp_path, model):
     with_tensors(lambda t: t["model.norm.weight"].fill_(float("nan")))(model / "model.safetensors")
     done = run_excitor("train", write_run(tmp_path, configuration(model)), check=False)
@@ -165,7 +164,6 @@ def test_weights_that_are_not_numbers(tmp_path, model):
     assert not (tmp_path / "run/adapter").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="answers all the same")
 def test_answers_of_what_is_no_number(model):
     with_tensors(lambda t: t["model.norm.weight"].fill_(float("nan")))(model / "model.safetensors")
     refused("generate", model, *GENERATE, words=["not finite"], code=1)
@@ -267,10 +265,8 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("name", cases(
-    CONFIGS, "heads do not divide", "negative", "huge", "another hidden size", "a string", not_yet={
-        "many layers": "takes gigabytes of memory and more than a minute before it says that tensors are missing",
-        "long context": "2^62 is accepted",
-        "rope a number": "is ignored"}))
+    CONFIGS, "heads do not divide", "negative", "huge", "another hidden size", "a string", 
+    "many layers", "long context", "rope a number"))
 def test_impossible_model_config(tmp_path, model, name):
     change, words = CONFIGS[name]
     (model / "config.json").write_text(json.dumps(SHAPE | change))
@@ -442,13 +438,9 @@ WRONG_SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("name", cases(WRONG_SETTINGS, "unknown method", "no such data", "a model's name", not_yet={
-    "more layers than the model": "names no file: \"configuration: 1 problem\"",
-    "huge batch": "internal error: Sampler: nothing to deal out",
-    "endless epochs": "trains one step",
-    "huge length": "internal error: lay_into_micro_batches: empty limits, after output_dir was made",
-    "data a folder": "called a file that does not exist",
-    "data a string": "the same key is called missing, too"}))
+@pytest.mark.parametrize("name", cases(WRONG_SETTINGS, "unknown method", "no such data", "a model's name", 
+    "more layers than the model", "huge batch", "endless epochs", "huge length", "data a folder",
+    "data a string"))
 def test_wrong_settings(tmp_path, good_model, name):
     sections, words = WRONG_SETTINGS[name]
     train_is_refused(tmp_path, good_model, *words, code=2, **sections)
@@ -513,7 +505,6 @@ def test_configuration_that_is_none(tmp_path):
     refused("train", tmp_path / "nowhere.json", words=[tmp_path / "nowhere.json"], code=2)
 
 
-@pytest.mark.xfail(strict=True, reason="called a file that does not exist")
 def test_configuration_that_is_a_folder(tmp_path):
     refused("train", tmp_path, words=[tmp_path, "folder"], code=2)
 
@@ -622,8 +613,7 @@ def test_a_limit_on_file_sizes(tmp_path, good_model):
 
 @pytest.mark.parametrize("arguments", [
     ["generate", "MODEL", "--prompt", "a", "--max-new-tokens", "2"],
-    *(pytest.param(arguments, marks=pytest.mark.xfail(strict=True, reason="ends with 0 and says nothing"))
-      for arguments in (["inspect", "model", "MODEL"], ["schema"], ["--help"]))], ids=lambda arguments: " ".join(arguments))
+    *(["inspect", "model", "MODEL"], ["schema"], ["--help"])], ids=lambda arguments: " ".join(arguments))
 def test_standard_output_is_full(good_model, arguments):
     path, _ = find_program()
     arguments = [str(good_model) if argument == "MODEL" else argument for argument in arguments]
@@ -742,23 +732,10 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", cases(COMMANDS, "no prompt", "unknown template", "id beyond", "no folder to write to", not_yet={
-    "no model": "speaks of a tokenizer only",
-    "model a file": "called a damaged SentencePiece model",
-    "temperature negative": "the message holds a number of 309 digits",
-    "temperature a word": "called a value out of a range with 309 digits",
-    "penalty zero": "the message holds a number of 309 digits",
-    "no tokens": "the message holds a number of 309 digits",
-    "temperature nan": "is accepted",
-    "temperature infinite": "the message holds a number of 309 digits",
-    "top-p nan": "is accepted",
-    "penalty nan": "is accepted",
-    "seed negative": "is accepted",
-    "unknown dtype": "does not name --dtype, and offers float64",
-    "offered dtype": "ends in LibTorch's words: expected scalar type Float but found Double",
-    "precision": "does not name --precision",
-    "prompt not UTF-8": "does not name --prompt",
-    "text not UTF-8": "does not name --text"}))
+@pytest.mark.parametrize("name", cases(COMMANDS, "no prompt", "unknown template", "id beyond", "no folder to write to", 
+    "no model", "model a file", "temperature negative", "temperature a word", "penalty zero", "no tokens",
+    "temperature nan", "temperature infinite", "top-p nan", "penalty nan", "seed negative", "unknown dtype",
+    "offered dtype", "precision", "prompt not UTF-8", "text not UTF-8"))
 def test_wrong_commands(tmp_path, good_model, name):
     arguments, words, code = COMMANDS[name]
     places = {"MODEL": str(good_model), "OUT": str(tmp_path / "out.safetensors")}
@@ -770,7 +747,6 @@ def test_wrong_commands(tmp_path, good_model, name):
     assert not (tmp_path / "out.safetensors").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="shows the tensor as if it fitted")
 def test_damaged_model_for_inspect(tmp_path, model):
     with_tensors(lambda t: t.__setitem__(UP, t[UP].t()))(model / "model.safetensors")
     refused("inspect", "model", model, words=[UP], code=1)

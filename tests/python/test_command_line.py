@@ -78,9 +78,8 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", cases(WRONG, "nothing", "unknown option", "no configuration", "no value", not_yet={
-    "unknown command": "says that a subcommand is required, not that there is no trian",
-    "unknown kind": "says that a subcommand is required, not that there is no weights"}))
+@pytest.mark.parametrize("name", cases(WRONG, "nothing", "unknown option", "no configuration", "no value", 
+    "unknown command", "unknown kind"))
 def test_wrong_usage(name):
     arguments, words = WRONG[name]
     done = run_excitor(*arguments, check=False)

@@ -19,7 +19,9 @@
 namespace excitor {
 namespace {
 
-at::Tensor random_like_shape(at::IntArrayRef shape) { return at::randn(shape, at::TensorOptions(at::kDouble)); }
+at::Tensor random_like_shape(at::IntArrayRef shape) {
+  return at::randn(shape, at::TensorOptions(at::kDouble));
+}
 
 /// Softmax attention written out for one sequence. q [T,H,d], k and v [T,G,d].
 at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
@@ -45,7 +47,8 @@ TEST(FrozenLinear, RecordsNothingWhenNoInputRequiresGrad) {
 }
 
 TEST(TrainableLinear, PassesGradientsToInputWeightAndBias) {
-  const at::Tensor x = random_leaf({5, 3}), weight = random_leaf({4, 3}), bias = random_leaf({4}), mix = random_like_shape({5, 4});
+  const at::Tensor x = random_leaf({5, 3}), weight = random_leaf({4, 3}), bias = random_leaf({4}),
+                   mix = random_like_shape({5, 4});
   EXPECT_LT(relative_difference(trainable_linear(x, weight, bias), x.mm(weight.t()) + bias), 1e-12);
   expect_gradients([&] { return (trainable_linear(x, weight, bias) * mix).sum(); }, {x, weight, bias});
 }
@@ -57,7 +60,8 @@ TEST(Matmul, EqualsThePlainProductForEveryTypeAndTransposition) {
     const double tolerance = type == at::kBFloat16 ? 1e-2 : 1e-5;
     EXPECT_LT(relative_difference(matmul_nt(a, b), expected), tolerance);
     EXPECT_LT(relative_difference(matmul_nn(a, b.t()), expected), tolerance);
-    const at::Tensor at = a.t().contiguous().t(), bt = b.t().contiguous().t();  // the same values, columns first
+    const at::Tensor at = a.t().contiguous().t(),
+                     bt = b.t().contiguous().t();  // the same values, columns first
     EXPECT_LT(relative_difference(matmul_nt(at, bt), expected), tolerance);
     EXPECT_LT(relative_difference(matmul_nt(a.narrow(0, 2, 1), b), expected.narrow(0, 2, 1)), tolerance);
     const at::Tensor c = at::randn({7, 5}).to(type);
@@ -80,7 +84,9 @@ TEST(LoraLinear, DropoutMasksTheInputOfAOnly) {
   const at::Tensor x = random_leaf({5, 3}), a = random_leaf({2, 3}), b = random_leaf({4, 2});
   const at::Tensor mask = at::randn({5, 3}, at::kDouble).gt(0).to(at::kDouble) * 2;
   const at::Tensor mix = random_like_shape({5, 4});
-  const auto y = [&] { return lora_linear(linear, x, {.a = a, .b = b, .scale = 1, .mask = [&] { return mask; }}); };
+  const auto y = [&] {
+    return lora_linear(linear, x, {.a = a, .b = b, .scale = 1, .mask = [&] { return mask; }});
+  };
   EXPECT_LT(relative_difference(y(), x.mm(linear.weight().t()) + (x * mask).mm(a.t()).mm(b.t())), 1e-12);
   expect_gradients([&] { return (y() * mix).sum(); }, {x, a, b});
 }
@@ -100,9 +106,11 @@ TEST(SiluMul, FollowsTheFormula) {
 }
 
 TEST(RotateHalf, TurnsPairsOfHalvesAndItsGradientTurnsBack) {
-  const at::Tensor x = random_leaf({3, 2, 4}), angle = random_like_shape({3, 2}), mix = random_like_shape({3, 2, 4});
+  const at::Tensor x = random_leaf({3, 2, 4}), angle = random_like_shape({3, 2}),
+                   mix = random_like_shape({3, 2, 4});
   const auto y = [&] { return rotate_half(x, angle.cos(), angle.sin()); };
-  const at::Tensor x1 = x.narrow(-1, 0, 2), x2 = x.narrow(-1, 2, 2), c = angle.cos().unsqueeze(1), s = angle.sin().unsqueeze(1);
+  const at::Tensor x1 = x.narrow(-1, 0, 2), x2 = x.narrow(-1, 2, 2), c = angle.cos().unsqueeze(1),
+                   s = angle.sin().unsqueeze(1);
   EXPECT_LT(relative_difference(y(), at::cat({x1 * c - x2 * s, x2 * c + x1 * s}, -1)), 1e-12);
   expect_gradients([&] { return (y() * mix).sum(); }, {x});
 }
@@ -141,16 +149,23 @@ TEST(CrossEntropy, IsTheWeightedSumOfLogSoftmaxWhateverTheChunks) {
   const at::Tensor expected =
       -0.3 * hidden.mm(head.weight().t()).log_softmax(-1).gather(1, targets.unsqueeze(1)).sum();
   for (const int64_t chunk : {1, 3, 7, 100}) {
-    const auto loss = [&] { return cross_entropy(hidden, {.frozen = head}, targets, {.weight = 0.3, .chunk_rows = chunk}); };
+    const auto loss = [&] {
+      return cross_entropy(hidden, {.frozen = head}, targets, {.weight = 0.3, .chunk_rows = chunk});
+    };
     EXPECT_NEAR(loss().item<double>(), expected.item<double>(), 1e-10);
     expect_gradients(loss, {hidden});
   }
 }
 
 TEST(CrossEntropy, TrainsAnOutputLayerThatIsNotFrozen) {
-  const at::Tensor hidden = random_leaf({5, 4}), matrix = random_leaf({9, 4}), targets = at::randint(0, 9, {5}, at::kLong);
-  expect_gradients([&] { return cross_entropy(hidden, {.frozen = {}, .trainable = matrix}, targets, {.weight = 1, .chunk_rows = 2}); },
-                   {hidden, matrix});
+  const at::Tensor hidden = random_leaf({5, 4}), matrix = random_leaf({9, 4}),
+                   targets = at::randint(0, 9, {5}, at::kLong);
+  expect_gradients(
+      [&] {
+        return cross_entropy(hidden, {.frozen = {}, .trainable = matrix}, targets,
+                             {.weight = 1, .chunk_rows = 2});
+      },
+      {hidden, matrix});
 }
 
 TEST(AttachBackward, WalkingAGraphTwiceIsAnError) {

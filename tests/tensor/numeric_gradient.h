@@ -36,19 +36,23 @@ inline at::Tensor numeric_gradient(const ScalarFunction& f, const at::Tensor& le
   return gradient;
 }
 
-/// Largest difference, relative to the largest entry of `expected` (at least 1e-3, so that zeros compare as zeros).
+/// Largest difference, relative to the largest entry of `expected` (at least 1e-3, so that zeros compare as
+/// zeros).
 inline double relative_difference(const at::Tensor& actual, const at::Tensor& expected) {
   const double scale = std::max(1e-3, expected.abs().max().item<double>());
-  return (actual.detach().to(at::kDouble) - expected.detach().to(at::kDouble)).abs().max().item<double>() / scale;
+  return (actual.detach().to(at::kDouble) - expected.detach().to(at::kDouble)).abs().max().item<double>() /
+         scale;
 }
 
 /// Runs f's backward pass and compares the gradient of every leaf.
-inline void expect_gradients(const ScalarFunction& f, const std::vector<at::Tensor>& leaves, double tolerance = 1e-6) {
+inline void expect_gradients(const ScalarFunction& f, const std::vector<at::Tensor>& leaves,
+                             double tolerance = 1e-6) {
   for (const auto& leaf : leaves) leaf.mutable_grad() = at::Tensor();
   run_backward(f());
   for (size_t i = 0; i < leaves.size(); ++i) {
     ASSERT_TRUE(leaves[i].grad().defined()) << "leaf " << i;
-    EXPECT_LT(relative_difference(leaves[i].grad(), numeric_gradient(f, leaves[i])), tolerance) << "leaf " << i;
+    EXPECT_LT(relative_difference(leaves[i].grad(), numeric_gradient(f, leaves[i])), tolerance)
+        << "leaf " << i;
   }
 }
 

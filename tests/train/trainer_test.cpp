@@ -62,7 +62,11 @@ class TrainerTest : public testing::Test {
     settings.learning_rate = 1e-2;
     auto bypass = method_->bypass(base_.model.config(), parameters);
     const auto make = [&] {
-      return Trainer({.model = base_.model, .bypass = *bypass, .parameters = parameters, .dataset = data_, .settings = settings,
+      return Trainer({.model = base_.model,
+                      .bypass = *bypass,
+                      .parameters = parameters,
+                      .dataset = data_,
+                      .settings = settings,
                       .limits = layout.limits});
     };
     Outcome outcome;
@@ -78,7 +82,8 @@ class TrainerTest : public testing::Test {
       }
       step(trainer, outcome);
     }
-    for (const auto& entry : parameters.entries()) outcome.parameters.push_back(entry.tensor.detach().clone());
+    for (const auto& entry : parameters.entries())
+      outcome.parameters.push_back(entry.tensor.detach().clone());
     return outcome;
   }
 
@@ -93,8 +98,9 @@ class TrainerTest : public testing::Test {
 
   ParameterSet fresh() {
     Problems problems;
-    read_settings(Json::parse(R"({"r": 2, "lora_dropout": 0.2, "target_modules": "all-linear"})"),
-                  [&](Describer& d) { method_->describe(d); }, {}, problems);
+    read_settings(
+        Json::parse(R"({"r": 2, "lora_dropout": 0.2, "target_modules": "all-linear"})"),
+        [&](Describer& d) { method_->describe(d); }, {}, problems);
     problems.throw_if_any("test");
     return initialise(method_->parameters(base_.model.config()), 5, at::TensorOptions(at::kDouble), nullptr);
   }
@@ -126,7 +132,8 @@ TEST_F(TrainerTest, StoppedAndResumedInTheMiddleOfAnEpochItGivesTheSameBits) {
   const Layout layout{.micro_batch_size = 3, .limits = {.packing = true, .max_tokens = 30}};
   const Outcome straight = train(layout, 7), resumed = train(layout, 7, /*stop_and_resume_after=*/4);
   EXPECT_EQ(resumed.losses, straight.losses);
-  for (size_t i = 0; i < straight.parameters.size(); ++i) EXPECT_TRUE(resumed.parameters[i].equal(straight.parameters[i]));
+  for (size_t i = 0; i < straight.parameters.size(); ++i)
+    EXPECT_TRUE(resumed.parameters[i].equal(straight.parameters[i]));
 }
 
 TEST_F(TrainerTest, LossFalls) {
@@ -167,7 +174,8 @@ TEST(AdamW, FollowsThePaperAndDecaysMatricesOnly) {
   parameters.add("matrix", matrix.clone());
   parameters.add("vector", vector.clone());
   AdamW optimizer(parameters, {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.1});
-  at::Tensor expected[] = {matrix.clone(), vector.clone()}, m[] = {at::zeros_like(matrix), at::zeros_like(vector)},
+  at::Tensor expected[] = {matrix.clone(), vector.clone()},
+             m[] = {at::zeros_like(matrix), at::zeros_like(vector)},
              v[] = {at::zeros_like(matrix), at::zeros_like(vector)};
   for (int step = 1; step <= 3; ++step) {
     for (int i = 0; i < 2; ++i) {
@@ -180,7 +188,8 @@ TEST(AdamW, FollowsThePaperAndDecaysMatricesOnly) {
     }
     optimizer.step(0.05);
   }
-  for (int i = 0; i < 2; ++i) EXPECT_LT(relative_difference(parameters.entries()[i].tensor, expected[i]), 1e-6);
+  for (int i = 0; i < 2; ++i)
+    EXPECT_LT(relative_difference(parameters.entries()[i].tensor, expected[i]), 1e-6);
 }
 
 TEST(AdamW, AParameterWithoutAGradientDoesNotMove) {
@@ -213,7 +222,9 @@ TEST(RunFolder, TellsAnUnfinishedRunFromAFinishedOneAndCutsMetrics) {
   EXPECT_EQ(run.state(), RunState::none);
   run.begin({{"a", 1}});
   EXPECT_EQ(run.state(), RunState::unfinished);
-  write_file_atomically(run.metrics_file(), "{\"event\":\"step\",\"step\":1}\n{\"event\":\"step\",\"step\":2}\n{\"event\":\"step\",\"st");
+  write_file_atomically(
+      run.metrics_file(),
+      "{\"event\":\"step\",\"step\":1}\n{\"event\":\"step\",\"step\":2}\n{\"event\":\"step\",\"st");
   run.cut_metrics(1);
   EXPECT_EQ(read_file(run.metrics_file()), "{\"event\":\"step\",\"step\":1}\n");
   write_file_atomically(run.metrics_file(), "{\"event\":\"end\",\"step\":2}\n");
@@ -239,8 +250,10 @@ TEST(RunFolder, AFileInThePlaceOfAFolderCantBeWrittenTo) {
 }
 
 TEST(DifferingKeys, LeaveOutWhatMayChange) {
-  const Json before = {{"train", {{"seed", 1}, {"epochs", 2}}}, {"logging", {{"logging_steps", 1}}}, {"output_dir", "a"}};
-  const Json after = {{"train", {{"seed", 1}, {"epochs", 3}}}, {"logging", {{"logging_steps", 5}}}, {"output_dir", "b"}};
+  const Json before = {
+      {"train", {{"seed", 1}, {"epochs", 2}}}, {"logging", {{"logging_steps", 1}}}, {"output_dir", "a"}};
+  const Json after = {
+      {"train", {{"seed", 1}, {"epochs", 3}}}, {"logging", {{"logging_steps", 5}}}, {"output_dir", "b"}};
   EXPECT_EQ(differing_keys(before, after), std::vector<std::string>{"train.epochs"});
 }
 

@@ -50,11 +50,12 @@ struct RunConfig {
   LoggingSettings logging;
   DistributedSettings distributed;
   std::string output_dir;
+  std::string source;  ///< the file it was read from, for messages
   void describe(Describer& d);
 };
 
-/// Reads `file`, applies `overrides` ("a.b=value"), makes relative paths absolute (relative to the file) and checks everything that
-/// needs no weights. Throws ConfigError with all problems at once.
+/// Reads `file`, applies `overrides` ("a.b=value"), makes relative paths absolute (relative to the file) and
+/// checks everything that needs no weights. Throws ConfigError with all problems at once.
 RunConfig read_run_config(const std::filesystem::path& file, const std::vector<std::string>& overrides);
 
 /// Every setting with its default written out.

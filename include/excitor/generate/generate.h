@@ -15,12 +15,12 @@ namespace excitor {
 /// Defaults decode greedily.
 struct SamplingSettings {
   int64_t max_new_tokens = 256;
-  double temperature = 0;          ///< 0: greedy
-  double top_p = 1.0;              ///< smallest set of tokens whose probabilities reach it (arXiv 1904.09751)
-  int64_t top_k = 0;               ///< 0: all
-  double repetition_penalty = 1;   ///< on tokens of prompt and answer (arXiv 1909.05858)
+  double temperature = 0;         ///< 0: greedy
+  double top_p = 1.0;             ///< smallest set of tokens whose probabilities reach it (arXiv 1904.09751)
+  int64_t top_k = 0;              ///< 0: all
+  double repetition_penalty = 1;  ///< on tokens of prompt and answer (arXiv 1909.05858)
   uint64_t seed = 0;
-  std::vector<std::string> stop;   ///< the answer ends before the first of them
+  std::vector<std::string> stop;  ///< the answer ends before the first of them
 };
 
 struct Generation {
@@ -37,11 +37,14 @@ struct Generator {
   const Tokenizer& tokenizer;
   std::vector<int64_t> end_ids = {};  ///< further ids that end an answer, beside the tokenizer's EOS
 
-  /// Continues `prompt` (BOS included) until EOS (or one of end_ids), a stop string, max_new_tokens, or a signal.
-  Generation generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings, const TextSink& sink = {}) const;
+  /// Continues `prompt` (BOS included) until EOS (or one of end_ids), a stop string, max_new_tokens, or a
+  /// signal.
+  Generation generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings,
+                      const TextSink& sink = {}) const;
 };
 
 /// Chooses the next token from logits [V] fp32 on the CPU; `uniform` is in [0,1).
-TokenId sample_token(const at::Tensor& logits, const std::vector<TokenId>& context, const SamplingSettings& settings, double uniform);
+TokenId sample_token(const at::Tensor& logits, const std::vector<TokenId>& context,
+                     const SamplingSettings& settings, double uniform);
 
 }  // namespace excitor

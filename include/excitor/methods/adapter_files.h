@@ -45,8 +45,9 @@ struct AdapterExpectation {
   bool force = false;
 };
 
-/// Reads our folders and PEFT's. Strict: a missing or left-over tensor, another shape, an unknown setting, another base or
-/// tokenizer is a CheckpointError that names it.
-LoadedAdapter load_adapter(const std::filesystem::path& folder, const LlamaConfig& model, const AdapterExpectation& expected);
+/// Reads our folders and PEFT's. Strict: a missing or left-over tensor, another shape, an unknown setting,
+/// another base or tokenizer is a CheckpointError that names it.
+LoadedAdapter load_adapter(const std::filesystem::path& folder, const LlamaConfig& model,
+                           const AdapterExpectation& expected);
 
 }  // namespace excitor

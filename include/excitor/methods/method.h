@@ -15,7 +15,8 @@
 
 namespace excitor {
 
-/// One subclass a method, in one source file. The object is the settings: parsed and checked before any weight is loaded.
+/// One subclass a method, in one source file. The object is the settings: parsed and checked before any
+/// weight is loaded.
 class Method {
  public:
   virtual ~Method() = default;
@@ -24,26 +25,31 @@ class Method {
   virtual std::string_view name() const = 0;
   /// "EXCITOR": `peft_type` in adapter_config.json.
   virtual std::string_view peft_type() const = 0;
-  /// The settings, without `type`. The same fields stand in a configuration's `method` section and in adapter_config.json.
+  /// The settings, without `type`. The same fields stand in a configuration's `method` section and in
+  /// adapter_config.json.
   virtual void describe(Describer& d) = 0;
   /// Writes out the defaults that depend on the model, so that a recorded configuration says what was done.
   virtual void resolve(const LlamaConfig&) {}
-  /// Adds what does not fit the model (more adapted layers than it has, an unknown target). `path` is "method" in a configuration.
+  /// Adds what does not fit the model (more adapted layers than it has, an unknown target). `path` is
+  /// "method" in a configuration.
   virtual void check(const LlamaConfig& model, const std::string& path, Problems& problems) const = 0;
 
-  /// Fills in what an adapter_config.json of another program leaves to its defaults, and adds what it asks for that is not computed.
+  /// Fills in what an adapter_config.json of another program leaves to its defaults, and adds what it asks
+  /// for that is not computed.
   virtual void complete_adapter_config(Json&, Problems&) const {}
 
   /// Every trainable tensor by its name in the adapter's file, in the order of the layers. Needs no weights.
   virtual std::vector<ParameterSpec> parameters(const LlamaConfig& model) const = 0;
   /// The hooks that read `parameters`, which must outlive them.
-  virtual std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model, const ParameterSet& parameters) const = 0;
+  virtual std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model,
+                                              const ParameterSet& parameters) const = 0;
 
   /// True where the result is a whole model (a Hugging Face folder) and not an adapter.
   virtual bool trains_whole_model() const { return false; }
 };
 
-/// "base_model.model.model.layers.3.": what the names of a layer's parameters start with in adapter files (as PEFT writes).
+/// "base_model.model.model.layers.3.": what the names of a layer's parameters start with in adapter files (as
+/// PEFT writes).
 std::string layer_prefix(int64_t layer);
 
 /// One layer's hooks each; layers without a bypass stay frozen.

@@ -28,25 +28,30 @@ struct LayerWeights {
   at::Tensor input_norm;           // [D]
   at::Tensor post_attention_norm;  // [D]
   const Linear& linear(Projection site) const { return linears[static_cast<int>(site)]; }
-  const at::Tensor& norm(NormSite site) const { return site == NormSite::input ? input_norm : post_attention_norm; }
+  const at::Tensor& norm(NormSite site) const {
+    return site == NormSite::input ? input_norm : post_attention_norm;
+  }
 };
 
-/// The hooks of one layer. Contract: what a hook returns for token t depends on token t, on its sequence's images and on the
-/// parameters alone, so a cached key stays valid, and packing changes nothing. Hooks never write to their arguments; one that
-/// saves something for its backward pass copies the Step.
+/// The hooks of one layer. Contract: what a hook returns for token t depends on token t, on its sequence's
+/// images and on the parameters alone, so a cached key stays valid, and packing changes nothing. Hooks never
+/// write to their arguments; one that saves something for its backward pass copies the Step.
 class LayerBypass {
  public:
   virtual ~LayerBypass() = default;
 
-  /// Around one projection: x [T,in] -> [T,out]. In the last layer o, gate, up and down see the wanted rows only: step.rows().
-  virtual at::Tensor project(Projection site, const Linear& frozen, const at::Tensor& x, const Step& step) const;
+  /// Around one projection: x [T,in] -> [T,out]. In the last layer o, gate, up and down see the wanted rows
+  /// only: step.rows().
+  virtual at::Tensor project(Projection site, const Linear& frozen, const at::Tensor& x,
+                             const Step& step) const;
   /// The weight of a norm: [D].
   virtual at::Tensor norm_weight(NormSite site, const at::Tensor& frozen) const;
-  /// The keys that attention reads and the cache holds. x [T,D] (normed input of the layer), k [T,G,d] not yet rotated;
-  /// the default is step.rotary(k).
+  /// The keys that attention reads and the cache holds. x [T,D] (normed input of the layer), k [T,G,d] not
+  /// yet rotated; the default is step.rotary(k).
   virtual at::Tensor keys(const at::Tensor& x, const at::Tensor& k, const Step& step) const;
   /// Attention output before W_o. q [T,H,d] rotated, attended [T,H,d].
-  virtual at::Tensor attended(const LayerWeights& weights, const at::Tensor& q, const at::Tensor& attended, const Step& step) const;
+  virtual at::Tensor attended(const LayerWeights& weights, const at::Tensor& q, const at::Tensor& attended,
+                              const Step& step) const;
 };
 
 /// The hooks of a whole model; the default is the frozen model.

@@ -12,7 +12,8 @@
 
 namespace excitor {
 
-/// Grows by doubling. Keys are stored as attention reads them: rotated, and changed by the bypass. Not for training.
+/// Grows by doubling. Keys are stored as attention reads them: rotated, and changed by the bypass. Not for
+/// training.
 class KvCache {
  public:
   KvCache(int64_t num_hidden_layers, int64_t sequences);
@@ -21,8 +22,10 @@ class KvCache {
   /// Tokens of a sequence that are complete (every layer has them).
   int64_t length(int64_t sequence) const { return lengths_[sequence]; }
 
-  /// Appends k and v [T,G,d] of new tokens in one layer and returns all keys and values so far [S,G,d] (views).
-  std::pair<at::Tensor, at::Tensor> append(int64_t layer, int64_t sequence, const at::Tensor& k, const at::Tensor& v);
+  /// Appends k and v [T,G,d] of new tokens in one layer and returns all keys and values so far [S,G,d]
+  /// (views).
+  std::pair<at::Tensor, at::Tensor> append(int64_t layer, int64_t sequence, const at::Tensor& k,
+                                           const at::Tensor& v);
   /// What the bypass computed in the first pass of this generation.
   std::shared_ptr<const PassState> pass_state;
 

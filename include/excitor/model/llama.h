@@ -1,4 +1,5 @@
-// The frozen LLaMA: const weights built from a checkpoint, and one forward path for training, scoring and decoding.
+// The frozen LLaMA: const weights built from a checkpoint, and one forward path for training, scoring and
+// decoding.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@
 
 namespace excitor {
 
-/// Frozen weights. None requires grad; none is ever written to (they may lie in a read-only mapping of the file).
+/// Frozen weights. None requires grad; none is ever written to (they may lie in a read-only mapping of the
+/// file).
 struct LlamaWeights {
   Linear embedding;  // [V,D], used by rows
   std::vector<std::shared_ptr<const LayerWeights>> layers;
@@ -33,9 +35,11 @@ struct TokenBatch {
 
 struct ForwardOptions {
   const ModelBypass* bypass = nullptr;  ///< null: the frozen model
-  /// Null: each segment is a whole sequence, attended causally. Else segment i continues sequence i of the cache.
+  /// Null: each segment is a whole sequence, attended causally. Else segment i continues sequence i of the
+  /// cache.
   KvCache* cache = nullptr;
-  /// [R] int64, ascending: the tokens whose hidden states are wanted; undefined: all. The last layer computes no others after attention.
+  /// [R] int64, ascending: the tokens whose hidden states are wanted; undefined: all. The last layer computes
+  /// no others after attention.
   at::Tensor rows = {};
   std::optional<StepNoise> noise = {};  ///< training only
 };
@@ -51,7 +55,8 @@ class Llama {
   at::Device device() const { return weights_.final_norm.device(); }
   std::shared_ptr<const LayerWeights> layer(int64_t index) const { return weights_.layers[index]; }
 
-  /// Hidden states after the last norm: [T,D], or [R,D] with options.rows. Gradient mode belongs to the caller.
+  /// Hidden states after the last norm: [T,D], or [R,D] with options.rows. Gradient mode belongs to the
+  /// caller.
   at::Tensor hidden(const TokenBatch& batch, const ForwardOptions& options) const;
   /// The output layer of `bypass` as the loss takes it.
   OutputHead head(const ModelBypass* bypass) const;
@@ -60,8 +65,10 @@ class Llama {
 
  private:
   Step begin_pass(const TokenBatch& batch, const ForwardOptions& options) const;
-  at::Tensor decoder_layer(int64_t index, at::Tensor x, const Step& whole, const ForwardOptions& options) const;
-  at::Tensor attention(int64_t index, const at::Tensor& x, const Step& step, const ForwardOptions& options) const;
+  at::Tensor decoder_layer(int64_t index, at::Tensor x, const Step& whole,
+                           const ForwardOptions& options) const;
+  at::Tensor attention(int64_t index, const at::Tensor& x, const Step& step,
+                       const ForwardOptions& options) const;
 
   LlamaConfig config_;
   LlamaWeights weights_;
@@ -69,7 +76,8 @@ class Llama {
   RopeConfig rope_;
 };
 
-/// The frozen weight of a Hugging Face name ("model.layers.3.mlp.up_proj.weight"); std::logic_error for another name.
+/// The frozen weight of a Hugging Face name ("model.layers.3.mlp.up_proj.weight"); std::logic_error for
+/// another name.
 at::Tensor base_weight(const Llama& model, const std::string& name);
 
 /// Builds the weights from tensors looked up by Hugging Face name.
@@ -79,7 +87,8 @@ LlamaWeights make_weights(const LlamaConfig& config, const WeightLookup& lookup)
 /// {out, in} of a linear.
 std::pair<int64_t, int64_t> linear_size(const LlamaConfig& config, Projection site);
 
-/// Every weight of the model by its Hugging Face name, in the order of the layers, with its shape: what a checkpoint must hold.
+/// Every weight of the model by its Hugging Face name, in the order of the layers, with its shape: what a
+/// checkpoint must hold.
 struct WeightShape {
   std::string name;
   std::vector<int64_t> shape;

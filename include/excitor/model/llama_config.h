@@ -32,10 +32,10 @@ struct LlamaConfig {
   bool attention_bias = false;  ///< q, k, v and o
   bool mlp_bias = false;        ///< gate, up and down
   Json bos_token_id = 1;
-  Json eos_token_id = 2;        ///< an integer or a list of integers
+  Json eos_token_id = 2;  ///< an integer or a list of integers
   double rope_theta = 10000.0;
-  Json rope_scaling;            ///< spelling of transformers 4
-  Json rope_parameters;         ///< spelling of transformers 5
+  Json rope_scaling;     ///< spelling of transformers 4
+  Json rope_parameters;  ///< spelling of transformers 5
 
   void describe(Describer& d);
 
@@ -48,17 +48,18 @@ struct LlamaConfig {
   /// The rotary embedding, resolved from either spelling. Throws ConfigError (see check()).
   RopeConfig rope() const;
 
-  /// Adds what can't be: sizes that are not positive, heads that do not divide, an odd head width, an activation other than
-  /// silu, rope settings that are incomplete or unknown.
+  /// Adds what can't be: sizes that are not positive, heads that do not divide, an odd head width, an
+  /// activation other than silu, rope settings that are incomplete or unknown.
   void check(const std::string& path, Problems& problems) const;
 };
 
-/// Reads `folder`/config.json. Keys that LLaMA does not need are ignored; a model_type other than "llama" is refused.
-/// Throws ConfigError (no such folder, no config.json, not JSON) or CheckpointError (impossible shape), all faults at once.
+/// Reads `folder`/config.json. Keys that LLaMA does not need are ignored; a model_type other than "llama" is
+/// refused. Throws ConfigError (no such folder, no config.json, not JSON) or CheckpointError (impossible
+/// shape), all faults at once.
 LlamaConfig read_llama_config(const std::filesystem::path& folder);
 
-/// Ids that end an answer: eos_token_id of config.json and of generation_config.json, where chat models list further ones.
-/// Throws CheckpointError when the latter is damaged.
+/// Ids that end an answer: eos_token_id of config.json and of generation_config.json, where chat models list
+/// further ones. Throws CheckpointError when the latter is damaged.
 std::vector<int64_t> read_end_ids(const std::filesystem::path& folder, const LlamaConfig& config);
 
 /// config.json as transformers 4 and 5 read it: rope in both spellings, `torch_dtype` and `dtype`.

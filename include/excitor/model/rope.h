@@ -26,16 +26,17 @@ struct RopeConfig {
   bool truncate = true;                            ///< yarn: round the correction range to whole dimensions
 };
 
-/// Angles per position and pair: f_j [d/2]. `length` matters to `dynamic` only: the longest position + 1. Computed in `type`
-/// (fp32 as transformers does; fp64 in tests).
-at::Tensor inverse_frequencies(const RopeConfig& config, int64_t head_width, int64_t length, at::ScalarType type);
+/// Angles per position and pair: f_j [d/2]. `length` matters to `dynamic` only: the longest position + 1.
+/// Computed in `type` (fp32 as transformers does; fp64 in tests).
+at::Tensor inverse_frequencies(const RopeConfig& config, int64_t head_width, int64_t length,
+                               at::ScalarType type);
 
 /// cos and sin of the tokens of one step, in the type of the activations.
 class Rotary {
  public:
   /// `offsets[i]` tokens of sequence i came before (its cache). `options` gives device and activation type.
-  Rotary(const RopeConfig& config, int64_t head_width, const Segments& segments, const std::vector<int64_t>& offsets,
-         const at::TensorOptions& options);
+  Rotary(const RopeConfig& config, int64_t head_width, const Segments& segments,
+         const std::vector<int64_t>& offsets, const at::TensorOptions& options);
 
   /// x [T,h,d] -> rotated [T,h,d].
   at::Tensor operator()(const at::Tensor& x) const;

@@ -13,8 +13,8 @@
 
 namespace excitor {
 
-/// Randomness of a training step (dropout): a function of the run's seed, the step and the example, so that recomputation,
-/// resuming, and any split into micro-batches repeat it.
+/// Randomness of a training step (dropout): a function of the run's seed, the step and the example, so that
+/// recomputation, resuming, and any split into micro-batches repeat it.
 struct StepNoise {
   uint64_t key = 0;                    ///< of (seed, step)
   std::vector<uint64_t> segment_keys;  ///< of the example in each segment
@@ -29,7 +29,8 @@ class PassState {
 /// A small value that may be copied into backward closures: it shares what it refers to.
 class Step {
  public:
-  Step(Segments segments, Rotary rotary, std::optional<StepNoise> noise, std::shared_ptr<const PassState> state);
+  Step(Segments segments, Rotary rotary, std::optional<StepNoise> noise,
+       std::shared_ptr<const PassState> state);
 
   /// The sequences of the whole pass, T tokens.
   const Segments& segments() const { return shared_->segments; }
@@ -41,8 +42,8 @@ class Step {
   const at::Tensor& rows() const { return rows_; }
   Step with_rows(at::Tensor rows) const;
 
-  /// Dropout of x [T or R, width]: 0 or 1/(1−p) for each element, a function of (noise, stream, example, position). Undefined
-  /// outside training.
+  /// Dropout of x [T or R, width]: 0 or 1/(1−p) for each element, a function of (noise, stream, example,
+  /// position). Undefined outside training.
   at::Tensor dropout_mask(uint64_t stream, double p, const at::Tensor& x) const;
   bool is_training() const { return shared_->noise.has_value(); }
 

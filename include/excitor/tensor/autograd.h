@@ -10,16 +10,17 @@
 
 namespace excitor {
 
-/// Gradients of the inputs given the gradient of the output (defined, any layout). needs[i] tells whether input i's is
-/// wanted; the others may stay undefined. State is what the function captures: capture values detached from the graph,
-/// and never the output itself (detach it), or the graph holds itself alive.
-using BackwardFunction = std::function<std::vector<at::Tensor>(const at::Tensor& grad_output, const std::vector<bool>& needs)>;
+/// Gradients of the inputs given the gradient of the output (defined, any layout). needs[i] tells whether
+/// input i's is wanted; the others may stay undefined. State is what the function captures: capture values
+/// detached from the graph, and never the output itself (detach it), or the graph holds itself alive.
+using BackwardFunction =
+    std::function<std::vector<at::Tensor>(const at::Tensor& grad_output, const std::vector<bool>& needs)>;
 
 /// True when autograd records here and one of the (possibly undefined) tensors requires grad.
 bool any_requires_grad(std::initializer_list<at::Tensor> inputs);
 
-/// Makes `output`, computed under at::NoGradGuard, depend on `inputs` with `backward` as its derivative. Does nothing
-/// when no gradient is needed. `name` shows in autograd's own error messages.
+/// Makes `output`, computed under at::NoGradGuard, depend on `inputs` with `backward` as its derivative. Does
+/// nothing when no gradient is needed. `name` shows in autograd's own error messages.
 at::Tensor attach_backward(const char* name, at::Tensor output, const std::vector<at::Tensor>& inputs,
                            BackwardFunction backward);
 

@@ -9,8 +9,9 @@
 
 namespace excitor {
 
-/// The matrix behind a Linear: dense today; quantised and sharded matrices are further subclasses. Backward passes keep a
-/// handle to it, so whatever must be gathered or dequantised is gathered inside these operations and dropped after.
+/// The matrix behind a Linear: dense today; quantised and sharded matrices are further subclasses. Backward
+/// passes keep a handle to it, so whatever must be gathered or dequantised is gathered inside these
+/// operations and dropped after.
 class LinearWeight {
  public:
   virtual ~LinearWeight() = default;

@@ -7,12 +7,15 @@ namespace excitor {
 
 /// a bᵀ: a [n,k], b [m,k] -> [n,m], contiguous, in memory of its own. Both may be transposed views.
 ///
-/// On a CPU in fp32 and bf16 this is oneDNN's product instead of the BLAS behind at::mm: measured on a Zen 5 core in
-/// fp32 210 GFLOP/s against 70–100 (MKL takes its AVX2 kernels there), and no slow path for transposed bf16 operands.
+/// On a CPU in fp32 and bf16 this is oneDNN's product instead of the BLAS behind at::mm: measured on a Zen 5
+/// core in fp32 210 GFLOP/s against 70–100 (MKL takes its AVX2 kernels there), and no slow path for
+/// transposed bf16 operands.
 at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b);
 
 /// a b: a [n,k], b [k,m] -> [n,m].
-inline at::Tensor matmul_nn(const at::Tensor& a, const at::Tensor& b) { return matmul_nt(a, b.t()); }
+inline at::Tensor matmul_nn(const at::Tensor& a, const at::Tensor& b) {
+  return matmul_nt(a, b.t());
+}
 
 /// c + a bᵀ in c's memory or in new memory, whichever is faster; `c` must not be used afterwards. c [n,m].
 at::Tensor add_matmul_nt(at::Tensor c, const at::Tensor& a, const at::Tensor& b);

@@ -39,8 +39,8 @@ class AdamW {
   std::vector<Group> groups_;
 };
 
-/// Scales all gradients so that their joint 2-norm is at most `max_norm` (torch.nn.utils.clip_grad_norm_); 0: no clipping.
-/// Returns the norm before, a scalar on the parameters' device.
+/// Scales all gradients so that their joint 2-norm is at most `max_norm` (torch.nn.utils.clip_grad_norm_); 0:
+/// no clipping. Returns the norm before, a scalar on the parameters' device.
 at::Tensor clip_grad_norm(const ParameterSet& parameters, double max_norm);
 
 }  // namespace excitor

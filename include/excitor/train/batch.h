@@ -12,9 +12,9 @@ namespace excitor {
 
 /// One micro-batch, flat: the tokens, the rows whose next token is a label, and those labels.
 struct LabelledBatch {
-  TokenBatch tokens;    ///< the last token of an example predicts nothing and is left out
-  at::Tensor rows;      // [R] int64, ascending
-  at::Tensor targets;   // [R] int64
+  TokenBatch tokens;        ///< the last token of an example predicts nothing and is left out
+  at::Tensor rows;          // [R] int64, ascending
+  at::Tensor targets;       // [R] int64
   int64_t real_tokens = 0;  ///< tokens of the examples, the last ones included
   int64_t labels() const { return targets.size(0); }
 };

@@ -38,7 +38,7 @@ class RunFolder {
 
   /// Throws IoError when the folder can't be made or written to; nothing is left behind.
   void check_writable() const;
-  /// Creates the folder and writes config.json.
+  /// Creates the folder, removes what a killed run left half-written, and writes config.json.
   void begin(const Json& config) const;
   /// Cuts metrics.jsonl back to the first `steps` steps, so that each step stands in it once.
   void cut_metrics(int64_t steps) const;
@@ -49,8 +49,8 @@ class RunFolder {
   std::filesystem::path path_;
 };
 
-/// Dotted keys whose values differ, but for those that may change between a run and its continuation (output_dir, checkpoint, logging,
-/// eval, distributed).
+/// Dotted keys whose values differ, but for those that may change between a run and its continuation
+/// (output_dir, checkpoint, logging, eval, distributed).
 std::vector<std::string> differing_keys(const Json& recorded, const Json& now);
 
 }  // namespace excitor

@@ -14,24 +14,25 @@ enum class Precision { automatic, fp32, bf16, fp16 };
 enum class Resume { automatic, never };
 
 struct TrainSettings {
-  double epochs = 3;                            ///< passes over the training data; may be a fraction
-  std::optional<int64_t> max_steps;             ///< ends earlier (or later) than epochs
+  double epochs = 3;                 ///< passes over the training data; may be a fraction
+  std::optional<int64_t> max_steps;  ///< ends earlier (or later) than epochs
   double learning_rate = 1e-3;
   double min_learning_rate = 0;
   LrScheduler lr_scheduler_type = LrScheduler::cosine;
   double warmup_ratio = 0.03;
-  std::optional<int64_t> warmup_steps;          ///< instead of warmup_ratio
-  int64_t micro_batch_size = 4;                 ///< examples
-  std::optional<int64_t> micro_batch_tokens;    ///< packing: tokens of a micro-batch; default micro_batch_size × max_seq_length
+  std::optional<int64_t> warmup_steps;  ///< instead of warmup_ratio
+  int64_t micro_batch_size = 4;         ///< examples
+  std::optional<int64_t>
+      micro_batch_tokens;  ///< packing: tokens of a micro-batch; default micro_batch_size × max_seq_length
   int64_t gradient_accumulation_steps = 1;
-  std::optional<int64_t> global_batch_size;     ///< examples; instead of gradient_accumulation_steps
-  double max_grad_norm = 1.0;                   ///< 0: no clipping
-  double weight_decay = 0.02;                   ///< on tensors of two or more dimensions
+  std::optional<int64_t> global_batch_size;  ///< examples; instead of gradient_accumulation_steps
+  double max_grad_norm = 1.0;                ///< 0: no clipping
+  double weight_decay = 0.02;                ///< on tensors of two or more dimensions
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-8;
   int64_t seed = 0;
-  Precision precision = Precision::automatic;   ///< of the activations
+  Precision precision = Precision::automatic;  ///< of the activations
   bool deterministic = true;
   void describe(Describer& d);
   /// Examples of one optimiser step.
@@ -56,8 +57,8 @@ struct LoggingSettings {
 };
 
 struct CheckpointSettings {
-  std::optional<int64_t> save_steps;    ///< steps between checkpoints
-  std::optional<double> save_seconds;   ///< seconds between checkpoints
+  std::optional<int64_t> save_steps;   ///< steps between checkpoints
+  std::optional<double> save_seconds;  ///< seconds between checkpoints
   int64_t save_total_limit = 3;        ///< older ones are removed; 0: all are kept
   Resume resume = Resume::automatic;
   void describe(Describer& d);

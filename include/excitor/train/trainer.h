@@ -1,4 +1,5 @@
-// The training loop: it knows a frozen model, a bypass, a set of parameters and a dataset, and nothing of methods.
+// The training loop: it knows a frozen model, a bypass, a set of parameters and a dataset, and nothing of
+// methods.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +20,15 @@ namespace excitor {
 
 /// What one optimiser step did.
 struct StepMetrics {
-  int64_t step = 0;            ///< from 1
-  double epoch = 0;            ///< passes over the data so far
-  double loss = 0;             ///< mean over the label tokens of the global batch, before the update
+  int64_t step = 0;  ///< from 1
+  double epoch = 0;  ///< passes over the data so far
+  double loss = 0;   ///< mean over the label tokens of the global batch, before the update
   double learning_rate = 0;
-  double grad_norm = 0;        ///< before clipping
+  double grad_norm = 0;  ///< before clipping
   int64_t tokens = 0;
   int64_t label_tokens = 0;
   double seconds = 0;
-  bool is_finite = true;       ///< false: loss or gradients were not, and the update was left out
+  bool is_finite = true;  ///< false: loss or gradients were not, and the update was left out
 };
 
 /// Mean loss over a dataset.
@@ -47,8 +48,8 @@ struct TrainingTask {
   bool shuffle = true;
 };
 
-/// One run: `step()` until `finished()`. State is the parameters, the optimiser's moments and the step number; everything
-/// random is a function of (seed, step).
+/// One run: `step()` until `finished()`. State is the parameters, the optimiser's moments and the step
+/// number; everything random is a function of (seed, step).
 class Trainer {
  public:
   explicit Trainer(const TrainingTask& task);
@@ -58,7 +59,8 @@ class Trainer {
   int64_t steps_done() const { return steps_done_; }
   bool finished() const { return steps_done_ >= total_steps(); }
 
-  /// forward and backward of the micro-batches, clip, update. Throws std::logic_error when a parameter gets no gradient in the first step.
+  /// forward and backward of the micro-batches, clip, update. Throws std::logic_error when a parameter gets
+  /// no gradient in the first step.
   StepMetrics step();
 
   /// What a checkpoint holds besides the parameters and the step number, by name.
@@ -79,6 +81,7 @@ class Trainer {
 };
 
 /// Loss of `bypass` (null: the base) over a whole dataset, without gradients, streaming sums only.
-EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const Dataset& dataset, const MicroBatchLimits& limits);
+EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const Dataset& dataset,
+                          const MicroBatchLimits& limits);
 
 }  // namespace excitor

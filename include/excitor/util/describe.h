@@ -25,6 +25,8 @@ struct Range {
 inline constexpr Range kPositive{.minimum = 0, .open_minimum = true};
 inline constexpr Range kNonNegative{.minimum = 0};
 inline constexpr Range kAtLeastOne{.minimum = 1};
+/// Counts of examples, tokens and steps: far above any real run, and far from overflow.
+inline constexpr Range kCount{.minimum = 1, .maximum = 1e9};
 inline constexpr Range kProbability{.minimum = 0, .maximum = 1};
 
 /// One field: its key, one or two sentences of documentation (unit, meaning, source), its range.

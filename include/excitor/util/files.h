@@ -68,6 +68,24 @@ void write_folder_atomically(const std::filesystem::path& path,
 /// mkdir -p; throws IoError when a part can't be made or the folder can't be written to.
 void make_writable_folder(const std::filesystem::path& path);
 
+/// Holds a folder for this process: a second holder, in any process, is refused. Nothing is written; the hold
+/// ends with the process.
+class FolderLock {
+ public:
+  /// Throws IoError when another process holds it, or it can't be opened.
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+/// Removes what a process that was killed while writing left in `folder`: the hidden temporary names of
+/// AtomicFile and write_folder_atomically. Call it only while nothing else writes there.
+void remove_temporaries(const std::filesystem::path& folder);
+
 /// A file that lines are appended to, each written at once and whole (metrics.jsonl).
 class AppendFile {
  public:
