@@ -93,6 +93,10 @@ void check_train(const TrainSettings& train, Problems& problems) {
     problems.add("train.global_batch_size", fmt::format("{} is not a multiple of train.micro_batch_size {}",
                                                         *train.global_batch_size, train.micro_batch_size));
   }
+  if (train.gradient_checkpointing) {
+    problems.add("train.gradient_checkpointing",
+                 "is not in this version; lower train.micro_batch_size instead");
+  }
   if (train.precision == Precision::fp16) {
     problems.add("train.precision",
                  "fp16 needs loss scaling, which this version does not have; use bf16 or fp32");

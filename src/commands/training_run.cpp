@@ -88,6 +88,7 @@ void TrainingRun::run() {
   folder_.begin(resolved_);
   folder_.cut_metrics(first_step);
   log::open_file(folder_.log_file());
+  if (config_.logging.tensorboard) tensorboard_.emplace(folder_.path());
   AppendFile metrics(folder_.metrics_file());
   metrics.append_line(start_event(*trainer).dump());
   train(*trainer, metrics);
@@ -260,18 +261,28 @@ void TrainingRun::check_finite(const StepMetrics& s) {
 void TrainingRun::record_step(const StepMetrics& s, AppendFile& metrics) {
   check_finite(s);
   if (s.step % config_.logging.logging_steps != 0) return;
-  metrics.append_line(Json{{"event", "step"},
-                           {"step", s.step},
-                           {"epoch", s.epoch},
-                           {"loss", s.loss},
-                           {"learning_rate", s.learning_rate},
-                           {"grad_norm", s.grad_norm},
-                           {"tokens", s.tokens},
-                           {"label_tokens", s.label_tokens},
-                           {"tokens_per_second", static_cast<double>(s.tokens) / s.seconds},
-                           {"seconds", s.seconds},
-                           {"peak_memory_bytes", peak_memory_bytes()}}
-                          .dump());
+  const Json event = {{"event", "step"},
+                      {"step", s.step},
+                      {"epoch", s.epoch},
+                      {"loss", s.loss},
+                      {"learning_rate", s.learning_rate},
+                      {"grad_norm", s.grad_norm},
+                      {"tokens", s.tokens},
+                      {"label_tokens", s.label_tokens},
+                      {"tokens_per_second", static_cast<double>(s.tokens) / s.seconds},
+                      {"seconds", s.seconds},
+                      {"peak_memory_bytes", peak_memory_bytes()}};
+  record_scalars(event, "train");
+  metrics.append_line(event.dump());
+}
+
+void TrainingRun::record_scalars(const Json& event, std::string_view group) {
+  if (!tensorboard_) return;
+  const auto step = event["step"].get<int64_t>();
+  for (const auto& [key, value] : event.items()) {
+    if (key == "step" || !value.is_number()) continue;
+    tensorboard_->scalar(fmt::format("{}/{}", group, key), step, value.get<double>());
+  }
 }
 
 bool TrainingRun::evaluation_is_due(const Trainer& trainer, const StepMetrics& step) const {
@@ -303,6 +314,7 @@ void TrainingRun::evaluate(int64_t step, AppendFile& metrics, Progress* progress
                   {"forgetting", forgetting}});
     text += fmt::format(" forgetting {:+.4f} (held-out loss {:.4f})", forgetting, tuned.loss);
   }
+  record_scalars(event, "eval");
   metrics.append_line(event.dump());
   if (progress) progress->clear();
   log::info(text);

@@ -12,6 +12,7 @@
 #include <excitor/tokenizer/tokenizer.h>
 #include <excitor/train/progress.h>
 #include <excitor/train/run_folder.h>
+#include <excitor/train/tensorboard.h>
 #include <excitor/train/trainer.h>
 
 namespace excitor {
@@ -59,6 +60,9 @@ class TrainingRun {
   std::optional<EvalMetrics> base_validation_;  ///< of the frozen model, measured once
   std::optional<EvalMetrics> base_held_out_;
   int64_t bad_steps_in_a_row_ = 0;
+  std::optional<TensorBoardFile> tensorboard_;
+  /// Writes the numbers of an event of metrics.jsonl to TensorBoard, when asked for.
+  void record_scalars(const Json& event, std::string_view group);
 };
 
 }  // namespace excitor

@@ -42,6 +42,8 @@ void TrainSettings::describe(Describer& d) {
        {"bf16", Precision::bf16},
        {"fp16", Precision::fp16}},
       "Type of the activations; auto: the base's. Trainable tensors, optimiser and loss are fp32 always.");
+  d.field("gradient_checkpointing", gradient_checkpointing,
+          "Compute activations again in the backward pass instead of keeping them; not in this version.");
   d.field("deterministic", deterministic, "The same configuration gives the same bits on the same machine.");
 }
 
@@ -62,6 +64,7 @@ void ForgettingSettings::describe(Describer& d) {
 }
 
 void LoggingSettings::describe(Describer& d) {
+  d.field("tensorboard", tensorboard, "Also write an event file for TensorBoard.");
   d.field("logging_steps", logging_steps, "Optimiser steps between lines of metrics.jsonl.", kAtLeastOne);
 }
 

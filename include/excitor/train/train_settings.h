@@ -33,6 +33,7 @@ struct TrainSettings {
   double adam_epsilon = 1e-8;
   int64_t seed = 0;
   Precision precision = Precision::automatic;  ///< of the activations
+  bool gradient_checkpointing = false;
   bool deterministic = true;
   void describe(Describer& d);
   /// Examples of one optimiser step.
@@ -52,6 +53,7 @@ struct EvalSettings {
 };
 
 struct LoggingSettings {
+  bool tensorboard = false;   ///< also write an event file for TensorBoard
   int64_t logging_steps = 1;  ///< steps between lines of metrics.jsonl
   void describe(Describer& d);
 };
