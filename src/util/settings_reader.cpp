@@ -56,10 +56,11 @@ class Reader final : public Describer {
 
   void optional_word_of(const Field& field, std::optional<std::string>& word,
                         const std::vector<std::string>& allowed) override {
+    const Json* json = find(field);
+    if (json == nullptr) return;
     word.reset();
     std::string text;
-    const Json* json = find_set(field);
-    if (json != nullptr && take_word(*json, path_of(field.name), text, allowed)) word = text;
+    if (!json->is_null() && take_word(*json, path_of(field.name), text, allowed)) word = text;
   }
 
   void object_of(const Field& field, const DescribeFunction& describe) override {
@@ -68,8 +69,9 @@ class Reader final : public Describer {
   }
 
   void optional_object_of(const Field& field, bool& present, const DescribeFunction& describe) override {
-    const Json* json = find_set(field);
-    present = json != nullptr;
+    const Json* json = find(field);
+    if (json == nullptr) return;
+    present = !json->is_null();
     if (present) read_settings(*json, describe, inner_options(path_of(field.name)), problems_);
   }
 
@@ -92,10 +94,11 @@ class Reader final : public Describer {
 
   template <class T>
   void read_optional(const Field& field, std::optional<T>& value) {
+    const Json* json = find(field);
+    if (json == nullptr) return;
     value.reset();
     T content{};
-    const Json* json = find_set(field);
-    if (json != nullptr && take(*json, path_of(field.name), field.range, content)) value = std::move(content);
+    if (!json->is_null() && take(*json, path_of(field.name), field.range, content)) value = std::move(content);
   }
 
   template <class T>
@@ -182,13 +185,6 @@ class Reader final : public Describer {
     const auto it = object_.find(names_.back());
     return it == object_.end() ? nullptr : &*it;
   }
-
-  /// As find(), with null as one more way to say "not set".
-  const Json* find_set(const Field& field) {
-    const Json* json = find(field);
-    return json != nullptr && json->is_null() ? nullptr : json;
-  }
-
   std::string path_of(std::string_view name) const { return join_path(options_.path, name); }
 
   ReadOptions inner_options(std::string path) const {

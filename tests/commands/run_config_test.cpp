@@ -90,6 +90,15 @@ TEST_F(RunConfigTest, RandomWeightsNeedATokenizerAndMethodFull) {
     EXPECT_NE(message.find(part), std::string::npos) << message;
 }
 
+TEST_F(RunConfigTest, SettingsOfTheAdapterThatARunStartsFromStay) {
+  std::filesystem::create_directory(folder_ / "adapter");
+  write_file_atomically(folder_ / "adapter/adapter_config.json", R"({"peft_type": "EXCITOR", "adapter_layers": 1, "r": 3})");
+  RunConfig config = read(minimal_, {"method.adapter_path=adapter"});
+  EXPECT_EQ(write_run_config(config)["method"]["adapter_layers"], 1);
+  EXPECT_EQ(write_run_config(config)["method"]["r"], 3);
+  EXPECT_THROW(read(minimal_, {"method.adapter_path=adapter", "method.r=4"}), ConfigError);
+}
+
 TEST_F(RunConfigTest, TheSchemaHasAVariantForEachMethod) {
   const Json schema = run_config_schema();
   EXPECT_EQ(schema["properties"]["method"]["oneOf"].size(), method_names().size());

@@ -55,7 +55,7 @@ def test_help_and_version_are_quick():
             begin = time.perf_counter()
             assert words in run_excitor(option).stdout
             seconds.append(time.perf_counter() - begin)
-        assert min(seconds) <= 0.5
+        assert min(seconds) <= 1.0  # 0.24 s measured; loosely, for busy machines
 
 
 def test_version():

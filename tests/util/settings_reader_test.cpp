@@ -66,19 +66,30 @@ TEST(ReadSettings, EveryKindOfFieldIsRead) {
   EXPECT_EQ(settings.output_dir, "");
 }
 
-TEST(ReadSettings, NullAndAbsenceBothUnsetWhatIsOptional) {
+/// Settings with everything optional set.
+ExampleSettings optional_ones_set() {
   ExampleSettings set;
   set.train.max_steps = 5;
   set.train.second_schedule = Schedule::linear;
   set.vision.emplace();
-  for (const char* text :
-       {R"({"train": {"max_steps": null, "second_schedule": null}, "vision": null})", R"({"train": {}})"}) {
-    const auto [settings, problems] = read(text, set);
-    EXPECT_THAT(problems, IsEmpty());
-    EXPECT_FALSE(settings.train.max_steps.has_value());
-    EXPECT_FALSE(settings.train.second_schedule.has_value());
-    EXPECT_FALSE(settings.vision.has_value());
-  }
+  return set;
+}
+
+TEST(ReadSettings, NullUnsetsWhatIsOptional) {
+  const auto [settings, problems] =
+      read(R"({"train": {"max_steps": null, "second_schedule": null}, "vision": null})", optional_ones_set());
+  EXPECT_THAT(problems, IsEmpty());
+  EXPECT_FALSE(settings.train.max_steps.has_value());
+  EXPECT_FALSE(settings.train.second_schedule.has_value());
+  EXPECT_FALSE(settings.vision.has_value());
+}
+
+TEST(ReadSettings, AnAbsentKeyKeepsWhatWasSet) {
+  const auto [settings, problems] = read(R"({"train": {}})", optional_ones_set());
+  EXPECT_THAT(problems, IsEmpty());
+  EXPECT_EQ(settings.train.max_steps, 5);
+  EXPECT_EQ(settings.train.second_schedule, Schedule::linear);
+  EXPECT_TRUE(settings.vision.has_value());
 }
 
 TEST(ReadSettings, NullIsNoValueForWhatIsNotOptional) {
