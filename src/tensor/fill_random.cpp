@@ -7,13 +7,12 @@
 #include <span>
 #include <stdexcept>
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
 #include <excitor/tensor/parameter_set.h>
 #include <excitor/util/random.h>
-
-#include "parallel_blocks.h"
 
 namespace excitor {
 namespace {
@@ -52,10 +51,12 @@ void fill_block(std::span<float> values, const Init& init, Random random) {
 
 void fill_buffer(std::span<float> values, const Init& init, uint64_t seed, uint64_t stream) {
   const auto size = static_cast<int64_t>(values.size());
-  parallel_blocks((size + kBlock - 1) / kBlock, kBlocksPerThread, [&](int64_t block) {
-    const int64_t begin = block * kBlock;
-    const auto part = values.subspan(begin, std::min(kBlock, size - begin));
-    fill_block(part, init, Random(seed, stream ^ static_cast<uint64_t>(block)));
+  at::parallel_for(0, (size + kBlock - 1) / kBlock, kBlocksPerThread, [&](int64_t first, int64_t last) {
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t begin = block * kBlock;
+      const auto part = values.subspan(begin, std::min(kBlock, size - begin));
+      fill_block(part, init, Random(seed, stream ^ static_cast<uint64_t>(block)));
+    }
   });
 }
 
