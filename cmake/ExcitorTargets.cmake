@@ -25,9 +25,10 @@ endfunction()
 
 # excitor_test(FOLDER SOURCES file... [DEPENDS folder...] [PRIVATE target...])
 # makes the GoogleTest binary test_<FOLDER> from tests/<FOLDER> and one CTest of that name. Tests run in the
-# repository's root, with one thread each.
+# repository's root, with one thread each. ALSO_AVX2 adds a second CTest in which the libraries are held to
+# AVX2, as on a CPU without AVX-512, where they take other ways or refuse.
 function(excitor_test folder)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;PRIVATE")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "ALSO_AVX2" "" "SOURCES;DEPENDS;PRIVATE")
   set(target test_${folder})
   set(libraries ${folder} ${arg_DEPENDS})
   list(TRANSFORM libraries PREPEND excitor_)
@@ -40,6 +41,11 @@ function(excitor_test folder)
 
   add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   set_tests_properties(${folder} PROPERTIES LABELS unit ENVIRONMENT "OMP_NUM_THREADS=1")
+  if(arg_ALSO_AVX2)
+    add_test(NAME ${folder}_avx2 COMMAND ${target} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(${folder}_avx2 PROPERTIES LABELS unit ENVIRONMENT
+      "OMP_NUM_THREADS=1;ONEDNN_MAX_CPU_ISA=AVX2;ATEN_CPU_CAPABILITY=avx2;MKL_ENABLE_INSTRUCTIONS=AVX2")
+  endif()
 endfunction()
 
 function(excitor_compile_options target)

@@ -30,11 +30,17 @@ struct GenerateOptions {
   bool json = false;
 };
 
-std::string template_name(const GenerateOptions& options, const Session& session) {
-  if (!options.prompt_template.empty()) return options.prompt_template;
-  if (session.adapter && !session.adapter->origin.prompt_template.empty())
-    return session.adapter->origin.prompt_template;
-  return "plain";
+/// The template of --template, else the one that the adapter was trained with, else plain.
+PromptTemplate choose_template(const GenerateOptions& options, const Session& session) {
+  if (!options.prompt_template.empty()) return PromptTemplate(options.prompt_template);
+  const std::string recorded = session.adapter ? session.adapter->origin.prompt_template : "";
+  if (recorded.empty()) return PromptTemplate("plain");
+  try {
+    return PromptTemplate(recorded);
+  } catch (const ConfigError& error) {
+    throw CheckpointError(fmt::format("{}/adapter_config.json: prompt_template: {}; or give --template",
+                                      options.session.adapter, error.what()));
+  }
 }
 
 /// Invalid UTF-8 (a broken sequence at the end of an answer) becomes U+FFFD.
@@ -65,7 +71,7 @@ void run(const GenerateOptions& options) {
                                                ? std::vector<Instruction>{{options.prompt, options.input}}
                                                : read_prompts(options.prompts_file);
   const Session session = open_session(options.session);
-  const PromptTemplate prompt_template(template_name(options, session));
+  const PromptTemplate prompt_template = choose_template(options, session);
   const Generator generator{.model = session.base.model,
                             .bypass = session.bypass.get(),
                             .tokenizer = *session.tokenizer,

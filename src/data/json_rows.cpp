@@ -52,7 +52,7 @@ void reject_single_object(std::string_view text, const std::string& name) {
 void visit_line(const Line& line, const Origin& origin, RowErrors& errors, const RowVisitor& visit) {
   Json row;
   try {
-    row = parse_json(line.text, origin.text());
+    row = parse_json(line.text, *origin.file, JsonDialect::strict, origin.number);
   } catch (const ConfigError& error) {
     errors.add(error.what());
     return;
@@ -76,6 +76,8 @@ void for_each_json_row(const std::filesystem::path& path, RowErrors& errors, con
   const MappedFile file(path);
   const std::string name = path.string();
   const std::string_view text = without_byte_order_mark(file.text());
+  if (text.starts_with("version https://git-lfs"))
+    throw DataError(name + ": a Git LFS pointer, not the data: run `git lfs pull` in its folder");
   const size_t first = text.find_first_not_of(kBlanks);
   if (first == text.npos) throw DataError(name + ": the file is empty; expected examples");
   switch (text[first]) {

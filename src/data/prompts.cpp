@@ -15,8 +15,9 @@ std::vector<Instruction> read_prompts(const std::filesystem::path& path) {
   RowErrors errors;
   std::vector<Instruction> prompts;
   for_each_json_row(path, errors, [&](const Json& row, const Origin& origin) {
-    const std::string* text =
-        required_string(row, row.contains("prompt") ? "prompt" : "instruction", origin, errors);
+    // A row with neither is told of the first.
+    const char* key = row.contains("instruction") && !row.contains("prompt") ? "instruction" : "prompt";
+    const std::string* text = required_string(row, key, origin, errors);
     const bool has_input = row.contains("input") && !row["input"].is_null();
     const std::string* input = has_input ? required_string(row, "input", origin, errors) : nullptr;
     if (text && (input || !has_input)) prompts.push_back({*text, input ? *input : ""});

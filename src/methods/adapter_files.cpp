@@ -97,6 +97,9 @@ void check_tensors(const SafetensorsFile& file, const std::vector<ParameterSpec>
     const auto found = file.tensors().find(spec.name);
     if (found == file.tensors().end()) {
       faults.push_back(fmt::format("{} is missing", spec.name));
+    } else if (!file.load(spec.name).is_floating_point()) {
+      faults.push_back(
+          fmt::format("{} has type {}, expected F32, BF16 or F16", spec.name, found->second.dtype));
     } else if (found->second.shape != spec.shape) {
       faults.push_back(fmt::format("{} has shape [{}], expected [{}]", spec.name,
                                    fmt::join(found->second.shape, ", "), fmt::join(spec.shape, ", ")));
@@ -131,8 +134,13 @@ void save_adapter(const fs::path& folder, Method& method, const ParameterSet& pa
 AdapterSettings read_adapter_method(const fs::path& folder) {
   Json config = read_adapter_config(folder);
   AdapterSettings adapter;
-  adapter.method = make_method_of_peft_type(config["peft_type"].get<std::string>());
   Problems problems;
+  try {
+    adapter.method = make_method_of_peft_type(config["peft_type"].get<std::string>());
+  } catch (const Error& error) {
+    problems.add("peft_type", error.what());
+    problems.throw_if_any((folder / "adapter_config.json").string());
+  }
   adapter.method->complete_adapter_config(config, problems);
   read_settings(
       method_settings(config, *adapter.method), [&](Describer& d) { adapter.method->describe(d); }, {},

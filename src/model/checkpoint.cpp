@@ -77,7 +77,7 @@ at::Tensor load_weight(const SafetensorsFolder& files, const std::string& name, 
     throw CheckpointError(
         fmt::format("{}: {} has type {}; expected F32, BF16 or F16. Quantised checkpoints are not read: "
                     "take the unquantised one.",
-                    files.file_of(name), name, files.stored(name).dtype));
+                    files.path_of(name), name, files.stored(name).dtype));
   }
   return stored.to(type);
 }

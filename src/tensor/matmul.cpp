@@ -1,11 +1,13 @@
 #include <excitor/tensor/matmul.h>
 
+#include <exception>
 #include <optional>
 #include <string_view>
 
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
 
 namespace excitor {
 namespace {
@@ -26,19 +28,39 @@ const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& onednn_linear() 
   return kOperator;
 }
 
-/// One row alone is a matrix-vector product, which the BLAS does as fast and with less overhead.
+at::Tensor onednn_matmul_nt(const at::Tensor& a, const at::Tensor& b) {
+  return onednn_linear()->call(a, b, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
+                               std::nullopt);
+}
+
+/// Whether oneDNN multiplies this type on this CPU, found by trying: it has no bf16 products before AVX-512,
+/// and says so only by an exception.
+bool onednn_multiplies(at::ScalarType type) {
+  if (!onednn_linear().has_value()) return false;
+  try {
+    const at::Tensor ones = at::ones({2, 2}, type);
+    onednn_matmul_nt(ones, ones);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+/// fp16 stays with at::mm: oneDNN has fast products of it on few CPUs. One row alone is a matrix-vector
+/// product, which the BLAS does as fast and with less overhead.
 bool takes_onednn(const at::Tensor& a) {
+  static const bool kFloat32 = onednn_multiplies(at::kFloat);
+  static const bool kBFloat16 = onednn_multiplies(at::kBFloat16);
   const auto type = a.scalar_type();
-  const bool known = type == at::kFloat || type == at::kBFloat16;  // oneDNN has no fp16 products on most CPUs
-  return known && a.device().is_cpu() && a.size(0) > 1 && onednn_linear().has_value();
+  const bool known = (type == at::kFloat && kFloat32) || (type == at::kBFloat16 && kBFloat16);
+  return known && a.device().is_cpu() && a.size(0) > 1;
 }
 
 }  // namespace
 
 at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b) {
   if (!takes_onednn(a)) return at::mm(a, b.t());
-  return onednn_linear()->call(a, b, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
-                               std::nullopt);
+  return onednn_matmul_nt(a, b);
 }
 
 at::Tensor add_matmul_nt(at::Tensor c, const at::Tensor& a, const at::Tensor& b) {

@@ -169,4 +169,8 @@ std::string SafetensorsFolder::file_of(std::string_view name) const {
   return file(name).path().filename().string();
 }
 
+std::string SafetensorsFolder::path_of(std::string_view name) const {
+  return file(name).path().string();
+}
+
 }  // namespace excitor

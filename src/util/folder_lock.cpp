@@ -14,15 +14,19 @@ namespace excitor {
 
 namespace fs = std::filesystem;
 
-FolderLock::FolderLock(const fs::path& folder) : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-  if (descriptor_ < 0) throw IoError(fmt::format("{}: cannot open: {}", folder.string(), std::strerror(errno)));
+FolderLock::FolderLock(const fs::path& folder)
+    : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ < 0)
+    throw IoError(fmt::format("{}: cannot open: {}", folder.string(), std::strerror(errno)));
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
   const int reason = errno;
   ::close(descriptor_);
   // Some network file systems know no locks; they are used without.
   descriptor_ = -1;
   if (reason == EWOULDBLOCK) {
-    throw IoError(fmt::format("{}: another run is at work in this folder; wait for it, or choose another output_dir", folder.string()));
+    throw IoError(
+        fmt::format("{}: another run is at work in this folder; wait for it, or choose another output_dir",
+                    folder.string()));
   }
 }
 
@@ -34,7 +38,8 @@ void remove_temporaries(const fs::path& folder) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
-    const bool temporary = name.starts_with(".") && (name.find(".tmp-") != std::string::npos || name.ends_with(".old"));
+    const bool temporary =
+        name.starts_with(".") && (name.find(".tmp-") != std::string::npos || name.ends_with(".old"));
     if (temporary) fs::remove_all(entry.path(), ignored);
   }
 }

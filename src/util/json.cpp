@@ -10,9 +10,9 @@
 
 namespace excitor {
 
-Json parse_json(std::string_view text, const std::string& name, JsonDialect dialect) {
+Json parse_json(std::string_view text, const std::string& name, JsonDialect dialect, size_t first_line) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // the mark that editors on Windows write
-  JsonParser parser(text, name, dialect);
+  JsonParser parser(text, name, dialect, first_line);
   if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
     parser.fail(zero, "a zero byte: not a text file, a damaged one, or UTF-16 (save it as UTF-8)");
   }

@@ -277,7 +277,7 @@ std::string_view JsonParser::rest_of_word() const {
 
 size_t JsonParser::line_of(size_t offset) const {
   const std::string_view before = text_.substr(0, offset);
-  return 1 + static_cast<size_t>(std::count(before.begin(), before.end(), '\n'));
+  return first_line_ + static_cast<size_t>(std::count(before.begin(), before.end(), '\n'));
 }
 
 void JsonParser::fail(size_t offset, const std::string& reason) const {

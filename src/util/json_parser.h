@@ -20,8 +20,8 @@ namespace excitor {
 /// Recursive descent over RFC 8259's grammar. The text must be valid UTF-8.
 class JsonParser {
  public:
-  JsonParser(std::string_view text, const std::string& name, JsonDialect dialect)
-      : text_(text), name_(name), dialect_(dialect) {}
+  JsonParser(std::string_view text, const std::string& name, JsonDialect dialect, size_t first_line)
+      : text_(text), name_(name), dialect_(dialect), first_line_(first_line) {}
 
   /// The one value of the text.
   Json document();
@@ -61,7 +61,8 @@ class JsonParser {
   std::string_view text_;
   const std::string& name_;
   JsonDialect dialect_;
-  size_t at_ = 0;  ///< offset of the next byte
+  size_t first_line_;  ///< the number of the text's first line in messages
+  size_t at_ = 0;      ///< offset of the next byte
 };
 
 }  // namespace excitor

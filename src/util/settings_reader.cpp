@@ -98,7 +98,8 @@ class Reader final : public Describer {
     if (json == nullptr) return;
     value.reset();
     T content{};
-    if (!json->is_null() && take(*json, path_of(field.name), field.range, content)) value = std::move(content);
+    if (!json->is_null() && take(*json, path_of(field.name), field.range, content))
+      value = std::move(content);
   }
 
   template <class T>

@@ -92,7 +92,8 @@ TEST_F(RunConfigTest, RandomWeightsNeedATokenizerAndMethodFull) {
 
 TEST_F(RunConfigTest, SettingsOfTheAdapterThatARunStartsFromStay) {
   std::filesystem::create_directory(folder_ / "adapter");
-  write_file_atomically(folder_ / "adapter/adapter_config.json", R"({"peft_type": "EXCITOR", "adapter_layers": 1, "r": 3})");
+  write_file_atomically(folder_ / "adapter/adapter_config.json",
+                        R"({"peft_type": "EXCITOR", "adapter_layers": 1, "r": 3})");
   RunConfig config = read(minimal_, {"method.adapter_path=adapter"});
   EXPECT_EQ(write_run_config(config)["method"]["adapter_layers"], 1);
   EXPECT_EQ(write_run_config(config)["method"]["r"], 3);

@@ -24,6 +24,11 @@ struct Case {
   test::NamedConfig base;
 };
 
+/// How GoogleTest names a case in messages.
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.method << ' ' << c.settings << " on " << c.base.name;
+}
+
 /// Settings that make small, complete adapters; a method needs one line here.
 const std::vector<std::pair<std::string, std::string>>& methods_and_settings() {
   static const std::vector<std::pair<std::string, std::string>> kAll = {

@@ -21,13 +21,10 @@ ROWS = [{"instruction": f"Count the {thing}", "input": "near the mill" if number
 FAST_METRICS = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "label_tokens")  # the same in every repetition
 
 
-def cases(table, *usual, not_yet={}):
-    """Parameters of a test: the names in `table` that are tried at each run of the tests; all with EXCITOR_ALL_CASES=1.
-    not_yet: name -> what the program does instead."""
-    names = table if os.environ.get("EXCITOR_ALL_CASES") else [name for name in table if name in usual or name in not_yet]
-    assert set(usual) | set(not_yet) <= set(table)
-    return [pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=not_yet[name])] if name in not_yet else [])
-            for name in names]
+def cases(table, *usual):
+    """Parameters of a test: the names in `table` that are tried at each run of the tests; all with EXCITOR_ALL_CASES=1."""
+    assert set(usual) <= set(table)
+    return list(table) if os.environ.get("EXCITOR_ALL_CASES") else [name for name in table if name in usual]
 
 
 def model_tensors(shape=SHAPE, seed=0):

@@ -69,6 +69,8 @@ class SafetensorsFolder {
   std::vector<std::string> names() const;
   /// "model-00002-of-00003.safetensors" of a tensor, for messages.
   std::string file_of(std::string_view name) const;
+  /// The same with the folder.
+  std::string path_of(std::string_view name) const;
 
  private:
   const SafetensorsFile& file(std::string_view name) const;

@@ -15,10 +15,12 @@ using Json = nlohmann::ordered_json;
 
 enum class JsonDialect { strict, with_comments };
 
-/// Parses one JSON value. `name` stands in messages (a file, or file:line of a JSONL row).
-/// Throws ConfigError with name:line:column for: an empty text, bad syntax, trailing text, invalid UTF-8, a
-/// duplicate key, a number that does not fit its type (1e999), nesting deeper than 200.
-Json parse_json(std::string_view text, const std::string& name, JsonDialect dialect = JsonDialect::strict);
+/// Parses one JSON value. `name` (a file) and the line stand in messages; `first_line` is the text's own line
+/// in that file, for rows of JSONL. Throws ConfigError with name:line:column for: an empty text, bad syntax,
+/// trailing text, invalid UTF-8, a duplicate key, a number that does not fit its type (1e999), nesting deeper
+/// than 200.
+Json parse_json(std::string_view text, const std::string& name, JsonDialect dialect = JsonDialect::strict,
+                size_t first_line = 1);
 
 /// Reads and parses a file. Throws IoError when it can't be read, else as parse_json.
 Json read_json_file(const std::filesystem::path& path, JsonDialect dialect = JsonDialect::strict);

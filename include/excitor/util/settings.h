@@ -42,9 +42,10 @@ struct ReadOptions {
 };
 
 /// Reads `json` into the struct behind `describe`. Keys that are absent keep the struct's value;
-/// null unsets an optional field or section. Problems gathered: unknown keys (with a suggestion: another trainer's spelling, the right
-/// section, or the nearest name), wrong types (1 is not true, neither 2.5 nor 2.0 is an integer, an integer
-/// is a number), numbers out of range, words not allowed. The root may hold "$schema", which editors write.
+/// null unsets an optional field or section. Problems gathered: unknown keys (with a suggestion: another
+/// trainer's spelling, the right section, or the nearest name), wrong types (1 is not true, neither 2.5
+/// nor 2.0 is an integer, an integer is a number), numbers out of range, words not allowed. The root may hold
+/// "$schema", which editors write.
 void read_settings(const Json& json, const std::function<void(Describer&)>& describe,
                    const ReadOptions& options, Problems& problems);
 
