@@ -20,26 +20,29 @@ struct LoraSettings {
   double lora_dropout = 0;
   bool use_rslora = false;
   Json target_modules = {"q_proj", "v_proj"};  ///< a list of names, or one string, as PEFT writes it
+  Json rank_pattern = Json::object();
+  Json alpha_pattern = Json::object();
 };
 
 /// One adapted linear.
 struct LoraSite {
   at::Tensor a;  // [r,in]
   at::Tensor b;  // [out,r]
+  double scale = 1;
   uint64_t stream = 0;
 };
 
 class LoraLayer : public LayerBypass {
  public:
-  LoraLayer(std::map<Projection, LoraSite> sites, double scale, double dropout)
-      : sites_(std::move(sites)), scale_(scale), dropout_(dropout) {}
+  LoraLayer(std::map<Projection, LoraSite> sites, double dropout)
+      : sites_(std::move(sites)), dropout_(dropout) {}
 
   at::Tensor project(Projection site, const Linear& frozen, const at::Tensor& x,
                      const Step& step) const override {
     const auto found = sites_.find(site);
     if (found == sites_.end()) return frozen_linear(frozen, x);
     const LoraSite& lora = found->second;
-    LoraTerm term{.a = lora.a, .b = lora.b, .scale = scale_};
+    LoraTerm term{.a = lora.a, .b = lora.b, .scale = lora.scale};
     if (dropout_ > 0 && step.is_training()) {
       term.mask = [step, stream = lora.stream, p = dropout_, like = x.detach()] {
         return step.dropout_mask(stream, p, like);
@@ -50,7 +53,6 @@ class LoraLayer : public LayerBypass {
 
  private:
   std::map<Projection, LoraSite> sites_;
-  double scale_;
   double dropout_;
 };
 
@@ -70,11 +72,24 @@ class LoraMethod : public Method {
             "Linears with a bypass, as PEFT takes it: a list of names or of their ends (q_proj, k_proj, "
             "v_proj, o_proj, gate_proj, "
             "up_proj, down_proj), a regular expression for the whole name, or \"all-linear\".");
+    d.field("rank_pattern", s.rank_pattern,
+            "Ranks of some linears in the place of r: a regular expression for the end of a linear's name -> "
+            "rank.");
+    d.field("alpha_pattern", s.alpha_pattern, "The same for lora_alpha.");
   }
 
   void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
     const TargetModules targets(settings_.target_modules, path + ".target_modules", problems);
-    if (problems.empty()) targets.check(model, path + ".target_modules", problems);
+    const ModulePattern ranks(settings_.rank_pattern, path + ".rank_pattern", problems);
+    const ModulePattern alphas(settings_.alpha_pattern, path + ".alpha_pattern", problems);
+    for (const auto& [key, rank] : settings_.rank_pattern.items()) {
+      if (rank.is_number() && !rank.is_number_integer())
+        problems.add(path + ".rank_pattern." + key, "a rank is a whole number; found " + rank.dump());
+    }
+    if (!problems.empty()) return;
+    targets.check(model, path + ".target_modules", problems);
+    ranks.check(model, path + ".rank_pattern", problems);
+    alphas.check(model, path + ".alpha_pattern", problems);
   }
 
   /// PEFT's defaults for what a file leaves out, and PEFT's settings that change the result in a way that is
@@ -86,9 +101,8 @@ class LoraMethod : public Method {
     }
     if (!config.contains("target_modules") || config["target_modules"].is_null())
       config["target_modules"] = {"q_proj", "v_proj"};
-    for (const char* key :
-         {"rank_pattern", "alpha_pattern", "use_dora", "layers_to_transform", "modules_to_save",
-          "fan_in_fan_out", "bias", "target_parameters", "exclude_modules", "use_qalora"}) {
+    for (const char* key : {"use_dora", "layers_to_transform", "modules_to_save", "fan_in_fan_out", "bias",
+                            "target_parameters", "exclude_modules", "use_qalora"}) {
       if (!config.contains(key)) continue;
       const Json& value = config[key];
       const bool neutral = value.is_null() || value == false || value == "none" ||
@@ -102,15 +116,16 @@ class LoraMethod : public Method {
   std::vector<ParameterSpec> parameters(const LlamaConfig& model) const override {
     std::vector<ParameterSpec> specs;
     const TargetModules chosen = targets();
+    const ModulePattern ranks = pattern(settings_.rank_pattern);
     for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
       for (const Projection site : kAllProjections) {
         if (!chosen.contains(layer, site)) continue;
         const auto [out, in] = linear_size(model, site);
         const std::string name = layer_prefix(layer) + projection_name(site);
-        specs.push_back({name + ".lora_A.weight",
-                         {settings_.r, in},
-                         Init::uniform(1 / std::sqrt(static_cast<double>(in)))});
-        specs.push_back({name + ".lora_B.weight", {out, settings_.r}, Init::constant(0)});
+        const int64_t rank = rank_of(ranks, layer, site);
+        specs.push_back(
+            {name + ".lora_A.weight", {rank, in}, Init::uniform(1 / std::sqrt(static_cast<double>(in)))});
+        specs.push_back({name + ".lora_B.weight", {out, rank}, Init::constant(0)});
       }
     }
     return specs;
@@ -120,17 +135,18 @@ class LoraMethod : public Method {
                                       const ParameterSet& parameters) const override {
     auto bypass = std::make_unique<LayerwiseBypass>(model.num_hidden_layers);
     const TargetModules chosen = targets();
-    const double rank = static_cast<double>(settings_.r);
-    const double scale = settings_.lora_alpha / (settings_.use_rslora ? std::sqrt(rank) : rank);
+    const ModulePattern ranks = pattern(settings_.rank_pattern), alphas = pattern(settings_.alpha_pattern);
     for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
       std::map<Projection, LoraSite> sites;
       for (const Projection site : kAllProjections) {
         if (!chosen.contains(layer, site)) continue;
         const std::string name = layer_prefix(layer) + projection_name(site);
+        const double rank = static_cast<double>(rank_of(ranks, layer, site));
+        const double alpha = alphas.find(layer, site).value_or(settings_.lora_alpha);
         sites[site] = {parameters.at(name + ".lora_A.weight"), parameters.at(name + ".lora_B.weight"),
-                       stream_of(name)};
+                       alpha / (settings_.use_rslora ? std::sqrt(rank) : rank), stream_of(name)};
       }
-      bypass->set(layer, std::make_unique<LoraLayer>(std::move(sites), scale, settings_.lora_dropout));
+      bypass->set(layer, std::make_unique<LoraLayer>(std::move(sites), settings_.lora_dropout));
     }
     return bypass;
   }
@@ -139,6 +155,13 @@ class LoraMethod : public Method {
   TargetModules targets() const {
     Problems checked_before;
     return TargetModules(settings_.target_modules, "target_modules", checked_before);
+  }
+  static ModulePattern pattern(const Json& given) {
+    Problems checked_before;
+    return ModulePattern(given, "", checked_before);
+  }
+  int64_t rank_of(const ModulePattern& ranks, int64_t layer, Projection site) const {
+    return static_cast<int64_t>(ranks.find(layer, site).value_or(static_cast<double>(settings_.r)));
   }
 
   LoraSettings settings_;

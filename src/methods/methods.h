@@ -8,6 +8,8 @@
 namespace excitor {
 
 std::unique_ptr<Method> make_excitor();
+std::unique_ptr<Method> make_adapter();
+std::unique_ptr<Method> make_adapter_v2();
 std::unique_ptr<Method> make_lora();
 std::unique_ptr<Method> make_full();
 

@@ -10,7 +10,7 @@ namespace excitor {
 namespace {
 
 using Factory = std::unique_ptr<Method> (*)();
-constexpr Factory kFactories[] = {make_excitor, make_lora, make_full};
+constexpr Factory kFactories[] = {make_excitor, make_adapter, make_adapter_v2, make_lora, make_full};
 
 }  // namespace
 
@@ -36,8 +36,10 @@ std::unique_ptr<Method> make_method_of_peft_type(std::string_view peft_type) {
   for (const Factory make : kFactories) {
     auto method = make();
     if (method->trains_whole_model()) continue;
-    if (method->peft_type() == peft_type) return method;
-    readable.emplace_back(method->peft_type());
+    for (const std::string_view type : method->readable_peft_types()) {
+      if (type == peft_type) return method;
+      readable.emplace_back(type);
+    }
   }
   throw CheckpointError(
       fmt::format("peft_type \"{}\" can't be read; readable: {}", peft_type, fmt::join(readable, ", ")));

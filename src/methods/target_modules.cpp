@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <excitor/util/error.h>
+
 namespace excitor {
 namespace {
 
@@ -32,9 +34,9 @@ TargetModules::TargetModules(const Json& given, const std::string& path, Problem
     all_linears_ = text == "all-linear";
     if (all_linears_) return;
     try {
-      expression_.emplace(text, std::regex::ECMAScript);
-    } catch (const std::regex_error&) {
-      problems.add(path, fmt::format("\"{}\" is no regular expression", text));
+      expression_.emplace(text);
+    } catch (const ConfigError& error) {
+      problems.add(path, error.what());
     }
     return;
   }
@@ -58,7 +60,7 @@ bool TargetModules::name_matches(const std::string& target, const std::string& m
 bool TargetModules::contains(int64_t layer, Projection site) const {
   if (all_linears_) return true;
   const std::string module = module_path(layer, site);
-  if (expression_) return std::regex_match(module, *expression_);
+  if (expression_) return expression_->matches_fully(module);
   return std::any_of(names_.begin(), names_.end(),
                      [&](const std::string& name) { return name_matches(name, module); });
 }
@@ -78,6 +80,44 @@ void TargetModules::check(const LlamaConfig& model, const std::string& path, Pro
         fmt::format(
             "chooses no linear of the model; known: model.layers.0.self_attn.q_proj …, or their ends {}",
             kKnown));
+  }
+}
+
+ModulePattern::ModulePattern(const Json& given, const std::string& path, Problems& problems) {
+  if (given.is_null()) return;
+  if (!given.is_object()) {
+    problems.add(path,
+                 fmt::format("found {}, expected an object like {{\"q_proj\": 16}}", describe_value(given)));
+    return;
+  }
+  for (const auto& [key, value] : given.items()) {
+    if (!value.is_number() || value.get<double>() <= 0) {
+      problems.add(path + "." + key,
+                   fmt::format("found {}, expected a number above 0", describe_value(value)));
+      continue;
+    }
+    try {
+      entries_.push_back({key, Regex("(.*\\.)?(" + key + ")"), value.get<double>()});
+    } catch (const ConfigError& error) {
+      problems.add(path + "." + key, error.what());
+    }
+  }
+}
+
+std::optional<double> ModulePattern::find(int64_t layer, Projection site) const {
+  const std::string module = module_path(layer, site);
+  for (const Entry& entry : entries_) {
+    if (entry.expression.matches_fully(module)) return entry.value;
+  }
+  return std::nullopt;
+}
+
+void ModulePattern::check(const LlamaConfig& model, const std::string& path, Problems& problems) const {
+  for (const Entry& entry : entries_) {
+    const bool matches = any_linear(model, [&](int64_t layer, Projection site) {
+      return entry.expression.matches_fully(module_path(layer, site));
+    });
+    if (!matches) problems.add(path + "." + entry.key, "matches no linear of the model");
   }
 }
 

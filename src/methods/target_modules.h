@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <regex>
 #include <string>
 #include <vector>
 
 #include <excitor/model/bypass.h>
 #include <excitor/model/llama_config.h>
+#include <excitor/util/regex.h>
 #include <excitor/util/settings.h>
 
 namespace excitor {
@@ -34,8 +34,29 @@ class TargetModules {
   static bool name_matches(const std::string& target, const std::string& module);
 
   std::vector<std::string> names_;
-  std::optional<std::regex> expression_;
+  std::optional<Regex> expression_;
   bool all_linears_ = false;
+};
+
+/// LoRA's rank_pattern and alpha_pattern: numbers for some linears that take the place of the common one. A
+/// key is a regular expression for the end of a module's path, behind a dot ("q_proj",
+/// "layers.0.self_attn.q_proj", "layers\\.[0-3]\\..*"); the first that matches holds, as in PEFT.
+class ModulePattern {
+ public:
+  /// `given`: an object of positive numbers. What is wrong with it goes to `problems` under `path`.
+  ModulePattern(const Json& given, const std::string& path, Problems& problems);
+
+  std::optional<double> find(int64_t layer, Projection site) const;
+  /// Adds keys that match no linear of the model.
+  void check(const LlamaConfig& model, const std::string& path, Problems& problems) const;
+
+ private:
+  struct Entry {
+    std::string key;
+    Regex expression;
+    double value;
+  };
+  std::vector<Entry> entries_;
 };
 
 }  // namespace excitor

@@ -130,9 +130,13 @@ TEST_F(AdapterFiles, UnknownTypesAndSettingsAreErrors) {
   write_file_atomically(path() / "adapter_config.json", R"({"peft_type": "LORA", "r": 0})");
   expect_error("r");
   write_file_atomically(path() / "adapter_config.json",
-                        R"({"peft_type": "LORA", "use_dora": true, "alpha_pattern": {"q_proj": 2}})");
+                        R"({"peft_type": "LORA", "use_dora": true, "bias": "all"})");
   expect_error("use_dora");
-  expect_error("alpha_pattern");
+  expect_error("bias");
+  write_file_atomically(path() / "adapter_config.json",
+                        R"({"peft_type": "LORA", "rank_pattern": {"q_prj": 2, "v_proj": 1.5, "(": 2}})");
+  expect_error("rank_pattern.v_proj");
+  expect_error("rank_pattern.(");
   write_file_atomically(path() / "adapter_config.json", R"({"r": 4})");
   expect_error("peft_type");
 }

@@ -37,8 +37,16 @@ const std::vector<std::pair<std::string, std::string>>& methods_and_settings() {
        R"({"adapter_len": 3, "adapter_layers": 3, "r": 2, "gate": "per_layer", "gate_init_mean": 0, "up_init": "normal"})"},
       {"excitor",
        R"({"adapter_len": 3, "adapter_layers": 1, "r": 2, "prompt_attention": "full_width", "add_before_rotation": true})"},
+      {"adapter", R"({"adapter_len": 3, "adapter_layers": 2})"},
+      {"adapter", R"({"adapter_len": 3, "adapter_layers": 1, "gate": "per_layer", "gate_activation": "none"})"},
+      {"adapter_v2", R"({"adapter_len": 3, "adapter_layers": 2})"},
+      {"adapter_v2", R"({"adapter_len": 0, "scale_position": "input"})"},
+      {"adapter_v2",
+       R"({"adapter_len": 2, "scale_target_modules": [], "bias_target_modules": ["q_proj", "o_proj", "gate_proj"], "lora_r": 2, "prompt_projection": "frozen", "new_gate": true, "train_norms": false})"},
       {"lora", R"({"r": 2, "target_modules": ["q_proj", "v_proj"]})"},
       {"lora", R"({"r": 2, "target_modules": "all-linear", "use_rslora": true})"},
+      {"lora",
+       R"({"r": 2, "rank_pattern": {"v_proj": 3, "layers\\.1\\..*": 1}, "alpha_pattern": {"q_proj": 5}, "lora_dropout": 0.1})"},
       {"full", "{}"}};
   return kAll;
 }

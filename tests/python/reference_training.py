@@ -72,18 +72,30 @@ class Model:
         return total / count
 
     def norm(self, name, x):
-        return self.weights[name + ".weight"] * x / (x.square().mean(-1, keepdim=True) + self.config["rms_norm_eps"]).sqrt()
+        weight = self.adapter.get(PREFIX + name + ".weight", self.weights[name + ".weight"])
+        return weight * x / (x.square().mean(-1, keepdim=True) + self.config["rms_norm_eps"]).sqrt()
 
-    def linear(self, name, x):
+    def linear(self, name, x, tuned=True):
+        """tuned: with what the adapter puts around it. The scale stands on one side, the bias inside of it."""
+        if not tuned:
+            return self.frozen_linear(name, x)
+        scale, bias = (self.adapter.get(f"{PREFIX}{name}.adapter_{what}", one) for what, one in (("scale", 1), ("bias", 0)))
+        if self.settings.get("scale_position") == "input":
+            return self.frozen_linear(name, x * scale) + self.lora(name, x * scale) + bias
+        return scale * (self.frozen_linear(name, x) + self.lora(name, x) + bias)
+
+    def frozen_linear(self, name, x):
         y = torch.einsum("ti,oi->to", x, self.weights[name + ".weight"])
-        if name + ".bias" in self.weights:
-            y = y + self.weights[name + ".bias"]
+        return y + self.weights[name + ".bias"] if name + ".bias" in self.weights else y
+
+    def lora(self, name, x):
         down = self.adapter.get(PREFIX + name + ".lora_A.weight")  # [r,in]
         if down is None:
-            return y
+            return 0
         up, rank = self.adapter[PREFIX + name + ".lora_B.weight"], down.shape[0]  # [out,r]
-        scale = self.settings["lora_alpha"] / (rank**0.5 if self.settings.get("use_rslora") else rank)
-        return y + scale * torch.einsum("or,ri,ti->to", up, down, x)
+        alpha = self.settings.get("alpha_pattern", {}).get(name.split(".")[-1], self.settings["lora_alpha"])
+        scale = alpha / (rank**0.5 if self.settings.get("use_rslora") else rank)
+        return scale * torch.einsum("or,ri,ti->to", up, down, x)
 
     def turns(self, length):
         """One unit complex number for each position and pair of a head's channels: RoPE turns a pair by it."""
@@ -110,8 +122,24 @@ class Model:
         for head in range(self.heads):
             group = head * self.groups // self.heads
             score = (q[:, head] @ k[:, group].T / math.sqrt(self.width)).masked_fill(future, -math.inf)  # [T,T]
-            mixed.append(score.softmax(-1) @ v[:, group])
+            mixed.append(score.softmax(-1) @ v[:, group] + self.prompted(site, head, q[:, head]))
         return self.linear(site + "o_proj", torch.cat(mixed, -1))
+
+    def prompted(self, site, head, q):
+        """What a query head sees of the prompts, a softmax of its own, behind its gate. q [T,d]"""
+        prompt = self.adapter.get(PREFIX + site + "adaption_prompt")  # [1,K,D]
+        if prompt is None:
+            return 0
+        group, tuned = head * self.groups // self.heads, self.settings.get("prompt_projection") != "frozen"
+        keys, values = (self.linear(site + name, prompt[0], tuned).view(-1, self.groups, self.width)[:, group]
+                        for name in ("k_proj", "v_proj"))  # [K,d]
+        gate = self.adapter[PREFIX + site + "adaption_gate"]
+        gate = gate[head] if len(gate) > 1 else gate
+        kind = "none" if self.settings["peft_type"] == "ADAPTION_PROMPT" else "tanh"
+        if self.settings.get("gate_activation", kind) == "tanh":
+            gate = gate.tanh()
+        gate = gate * self.adapter.get(PREFIX + site + "adaption_new_gate", 1)
+        return gate * (q @ keys.T / math.sqrt(self.width)).softmax(-1) @ values
 
     def keys(self, site, x, k, turns):
         """Keys as the queries see them: turned, and with Excitor's extra key."""

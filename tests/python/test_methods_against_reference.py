@@ -1,4 +1,4 @@
-"""Every setting of Excitor and LoRA computes the formula of methods.md, written out in float64 in reference_training.py."""
+"""Every setting of every method computes the formula of methods.md, written out in float64 in reference_training.py."""
 import importlib.util
 import itertools
 import json
@@ -38,9 +38,32 @@ LORAS = {
     "fraction of alpha": dict(lora_alpha=0.75, r=1, target_modules=("gate_proj", "up_proj")),
 }
 
+LORAS["ranks and alphas of their own"] = dict(target_modules=("q_proj", "v_proj", "up_proj"), rank_pattern={"v_proj": 5},
+                                             alpha_pattern={"up_proj": 1.5, "v_proj": 7})
+
+ADAPTERS = {f"{gate}, {activation}": dict(gate=gate, gate_activation=activation)
+            for gate, activation in itertools.product(("per_head", "per_layer"), ("tanh", "none"))}
+ADAPTERS["PEFT's"] = dict(gate="per_layer", peft=True)
+ADAPTERS["top layer, many prompts"] = dict(adapter_layers=1, adapter_len=40)
+
+SOME = ("q_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # as the released multimodal model
+ADAPTERS_V2 = {
+    "scales on the output": dict(),
+    "scales on the input": dict(scale_position="input"),
+    "released chat model": dict(adapter_len=0, scale_position="input"),
+    "released multimodal model": dict(scales=(), biases=SOME, lora_r=3, prompt_projection="frozen", new_gate=True),
+    "all parts, per_layer, none": dict(lora_r=3, lora_alpha=5, gate="per_layer", gate_activation="none"),
+    "all parts, input, frozen prompts": dict(lora_r=3, lora_alpha=5, scale_position="input", prompt_projection="frozen"),
+    "scales only": dict(adapter_len=0, biases=(), train_norms=False, scales=("v_proj", "down_proj")),
+}
+# Beyond the executable specification, which has no prompts on frozen projections.
+UNSPECIFIED = ("frozen", "released multimodal")
+
 CASES = [pytest.param(base, write, settings, id=f"{method} {name}, {base}")
          for base in BASES
          for method, write, all_settings in (("excitor", random_adapters.write_excitor, EXCITORS),
+                                             ("adapter", random_adapters.write_adapter, ADAPTERS),
+                                             ("adapter_v2", random_adapters.write_adapter_v2, ADAPTERS_V2),
                                              ("lora", random_adapters.write_lora, LORAS))
          for name, settings in all_settings.items()]
 
@@ -85,7 +108,8 @@ def specification():
     return logits
 
 
-@pytest.mark.parametrize("base, write_adapter, settings", [case for case in CASES if "gqa" in case.id])
+@pytest.mark.parametrize("base, write_adapter, settings", [
+    case for case in CASES if "gqa" in case.id and "their own" not in case.id and not any(word in case.id for word in UNSPECIFIED)])
 def test_logits_equal_the_executable_specification(tmp_path, model_factory, specification, base, write_adapter, settings):
     model = model_factory(**BASES[base])
     adapter = write_adapter(tmp_path / "adapter", model, **settings)
@@ -100,6 +124,10 @@ METHODS = {
     "excitor, up_init zero": dict(type="excitor", adapter_len=4, adapter_layers=1, r=3, up_init="zero", gate_init_mean=1.0),
     "excitor, per_layer, full_width": dict(type="excitor", adapter_len=4, adapter_layers=2, r=3, gate="per_layer",
                                            prompt_attention="full_width", add_before_rotation=True),
+    "adapter": dict(type="adapter", adapter_len=4, adapter_layers=2),
+    "adapter, per_layer, none": dict(type="adapter", adapter_len=4, gate="per_layer", gate_activation="none"),
+    "adapter_v2": dict(type="adapter_v2", adapter_len=4, adapter_layers=2),
+    "adapter_v2, input, LoRA": dict(type="adapter_v2", adapter_len=0, scale_position="input", lora_r=2),
     "lora": dict(type="lora", r=4, lora_alpha=8),
     "rslora, all-linear": dict(type="lora", r=4, lora_alpha=8, use_rslora=True, target_modules="all-linear"),
 }
@@ -121,7 +149,7 @@ def test_a_trained_adapter_computes_the_formula(tmp_path, model_factory, method)
     assert_close(inspect_logits(model, ids, tmp_path / "logits.safetensors", run / "adapter"), expected, TOLERANCE)
 
 
-@pytest.mark.parametrize("method", ["excitor, up_init zero", "lora"])
+@pytest.mark.parametrize("method", ["excitor, up_init zero", "adapter", "adapter_v2", "lora"])
 def test_the_first_loss_is_the_base_models(tmp_path, model_factory, method):
     model = model_factory()
     (tmp_path / "data.json").write_text(json.dumps([{"instruction": "The fox counts", "output": "three apples."}]))

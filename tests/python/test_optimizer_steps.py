@@ -30,11 +30,16 @@ LAYOUTS = {
 RECIPE = dict(learning_rate=0.02, weight_decay=0.1)
 
 # Writer, its settings, and a norm that some gradients exceed. All linears together are changed less than q and v alone: with
-# larger changes this random model is so ill-conditioned that torch in fp32 leaves torch in fp64 as well.
+# larger changes, or where a single gate's gradient all but cancels, this random model is so ill-conditioned that torch in fp32 leaves torch in fp64 as well.
 ADAPTERS = {
     "excitor": (random_adapters.write_excitor, dict(), 0.3),
     "excitor, per_layer, full_width, before": (random_adapters.write_excitor, dict(
         gate="per_layer", prompt_attention="full_width", add_before_rotation=True, adapter_layers=1, seed=1), 0.08),
+    "adapter": (random_adapters.write_adapter, dict(), 0.3),
+    "adapter, per_layer, none": (random_adapters.write_adapter, dict(
+        gate="per_layer", gate_activation="none", seed=1), 0.3),
+    "adapter_v2": (random_adapters.write_adapter_v2, dict(), 0.5),
+    "adapter_v2, input, LoRA": (random_adapters.write_adapter_v2, dict(adapter_len=2, scale_position="input", lora_r=2), 0.8),
     "lora": (random_adapters.write_lora, dict(), 0.7),
     "rslora, all-linear": (random_adapters.write_lora, dict(use_rslora=True, target_modules="all-linear", size=0.1), 1.6),
 }

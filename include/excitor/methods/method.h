@@ -25,6 +25,8 @@ class Method {
   virtual std::string_view name() const = 0;
   /// "EXCITOR": `peft_type` in adapter_config.json.
   virtual std::string_view peft_type() const = 0;
+  /// Every `peft_type` that this method reads.
+  virtual std::vector<std::string_view> readable_peft_types() const { return {peft_type()}; }
   /// The settings, without `type`. The same fields stand in a configuration's `method` section and in
   /// adapter_config.json.
   virtual void describe(Describer& d) = 0;

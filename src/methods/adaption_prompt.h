@@ -1,0 +1,75 @@
+// What LLaMA-Adapter and LLaMA-Adapter V2 share: prompts of a layer, attended beside its tokens behind a
+// gate. T tokens, D hidden width, H query heads, G key heads, d head width, K prompts.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <excitor/methods/method.h>
+
+namespace excitor {
+
+enum class GateShape { per_head, per_layer };
+enum class GateActivation { tanh, none };
+
+/// The settings of the prompts.
+struct AdaptionPromptSettings {
+  int64_t adapter_len = 10;
+  std::optional<int64_t> adapter_layers;  ///< default: the paper's 30, or all layers of a smaller model
+  GateShape gate = GateShape::per_head;
+  GateActivation gate_activation = GateActivation::tanh;
+
+  void describe(Describer& d, Range adapter_len_range);
+  /// Number of layers with prompts; 0 without prompts.
+  int64_t layers(const LlamaConfig& model) const;
+  bool has_prompts(const LlamaConfig& model, int64_t layer) const;
+  void check(const LlamaConfig& model, const std::string& path, Problems& problems) const;
+  /// adaption_prompt [1,K,D] ~ N(0,1) and adaption_gate [H] or [1], zero, of one layer.
+  void add_parameters(const LlamaConfig& model, int64_t layer, std::vector<ParameterSpec>& specs) const;
+};
+
+/// The prompts of one layer.
+class AdaptionPrompt {
+ public:
+  AdaptionPrompt(const ParameterSet& parameters, int64_t layer, GateActivation activation);
+
+  /// The prompts' keys and values, not rotated and not normed: [K,G,d] each.
+  using KeysAndValues = std::pair<at::Tensor, at::Tensor>;
+  using Projector =
+      std::function<at::Tensor(Projection site, const at::Tensor& prompt)>;  ///< [K,D] -> [K,G·d]
+
+  /// attended + gate · softmax(q K_pᵀ/√d) V_p (arXiv 2303.16199, eq. 4 to 7, with a softmax of its own over
+  /// the prompts). `project` makes keys and values of the prompts, once a generation. q and attended [T,H,d].
+  at::Tensor add_to(const at::Tensor& attended, const at::Tensor& q, const Step& step,
+                    const Projector& project) const;
+
+ private:
+  KeysAndValues keys_and_values(const at::Tensor& q, const Step& step, const Projector& project) const;
+  /// [H,1] or [1,1], in the type of `like`.
+  at::Tensor gate(const at::Tensor& like) const;
+
+  int64_t layer_;
+  GateActivation activation_;
+  at::Tensor prompt_;    // [1,K,D]
+  at::Tensor gate_;      // [H] or [1]
+  at::Tensor new_gate_;  // [1] or undefined
+};
+
+/// The prompts' keys and values of a pass without gradients, kept by layer while tokens are decoded one by
+/// one.
+class PromptCache : public PassState {
+ public:
+  explicit PromptCache(int64_t layers) : entries_(layers) {}
+  /// The entry of a layer, to be filled at first use. A pass runs in one thread.
+  AdaptionPrompt::KeysAndValues& entry(int64_t layer) const { return entries_[layer]; }
+
+ private:
+  mutable std::vector<AdaptionPrompt::KeysAndValues> entries_;
+};
+
+}  // namespace excitor
