@@ -1,4 +1,4 @@
-// excitor inspect: what files hold, how a text is tokenised, and logits for other frameworks to compare with.
+// excitor inspect: what files hold, and logits for other frameworks to compare with.
 #include <charconv>
 #include <iostream>
 #include <map>
@@ -17,6 +17,8 @@
 #include <excitor/util/error.h>
 
 #include "commands.h"
+#include "inspect_tokens.h"
+#include "inspect_weights.h"
 #include "session.h"
 
 namespace excitor {
@@ -24,15 +26,14 @@ namespace {
 
 struct InspectOptions {
   SessionOptions session;
-  std::string text;
   std::string ids;
   std::string output;
   std::string precision = "float32";
   bool json = false;
 };
 
-void print_tensor(const std::string& name, const StoredTensor& tensor) {
-  std::cout << fmt::format("{:<60} {:>5}  [{}]\n", name, tensor.dtype, fmt::join(tensor.shape, ", "));
+void print_tensor(const std::string& name, const std::string& dtype, const std::vector<int64_t>& shape) {
+  std::cout << fmt::format("{:<60} {:>5}  [{}]\n", name, dtype, fmt::join(shape, ", "));
 }
 
 int64_t numel(const std::vector<int64_t>& shape) {
@@ -43,20 +44,22 @@ int64_t numel(const std::vector<int64_t>& shape) {
 
 void inspect_model(const InspectOptions& options) {
   const LlamaConfig config = read_llama_config(options.session.model);
-  const SafetensorsFolder files(options.session.model, "model");
-  check_weights(options.session.model, files, weight_shapes(config));
+  const Weights files = open_weights(options.session.model, config);
+  check_weights(files, weight_shapes(config));
+  const std::string fingerprint = base_fingerprint(files, weight_shapes(config));
   int64_t parameters = 0;
   Json tensors = Json::array();
   for (const auto& weight : weight_shapes(config)) {
-    const StoredTensor& stored = files.stored(weight.name);
+    const StoredWeight& stored = files.at(weight.name);
     parameters += numel(stored.shape);
     if (options.json)
       tensors.push_back({{"name", weight.name}, {"dtype", stored.dtype}, {"shape", stored.shape}});
     else
-      print_tensor(weight.name, stored);
+      print_tensor(weight.name, stored.dtype, stored.shape);
   }
   if (options.json) {
     std::cout << Json{{"parameters", parameters},
+                      {"fingerprint", fingerprint},
                       {"tensors", tensors},
                       {"config", write_llama_config(config, "")}}
                      .dump()
@@ -65,10 +68,10 @@ void inspect_model(const InspectOptions& options) {
   }
   std::cout << fmt::format(
       "\n{} parameters; {} layers, hidden {}, {} query and {} key/value heads of width {}, feed-forward {}, "
-      "vocabulary {}{}\n",
+      "vocabulary {}{}\nfingerprint {}\n",
       parameters, config.num_hidden_layers, config.hidden_size, config.query_heads(), config.key_heads(),
       config.head_width(), config.intermediate_size, config.vocab_size,
-      config.tie_word_embeddings ? ", tied output layer" : "");
+      config.tie_word_embeddings ? ", tied output layer" : "", fingerprint);
 }
 
 void inspect_adapter(const InspectOptions& options) {
@@ -83,7 +86,7 @@ void inspect_adapter(const InspectOptions& options) {
     if (options.json)
       tensors.push_back({{"name", name}, {"dtype", stored.dtype}, {"shape", stored.shape}});
     else
-      print_tensor(name, stored);
+      print_tensor(name, stored.dtype, stored.shape);
   }
   if (options.json) {
     std::cout << Json{{"method", settings.method->name()},
@@ -95,21 +98,8 @@ void inspect_adapter(const InspectOptions& options) {
     return;
   }
   std::cout << fmt::format("\n{} parameters; method {}, template {}, base {}\nsettings: {}\n", parameters,
-                           settings.method->name(), settings.origin.prompt_template,
+                           settings.method->name(), settings.origin.template_text(),
                            settings.origin.base_model_name_or_path, described.dump());
-}
-
-void inspect_tokens(const InspectOptions& options) {
-  check_utf8("--text", options.text);
-  const auto tokenizer = load_tokenizer(options.session.model);
-  const std::vector<TokenId> ids = tokenizer->encode_prompt(options.text);
-  if (options.json) {
-    Json pieces = Json::array();
-    for (const TokenId id : ids) pieces.push_back(tokenizer->piece(id));
-    std::cout << Json{{"ids", ids}, {"pieces", pieces}}.dump() << "\n";
-    return;
-  }
-  for (const TokenId id : ids) std::cout << fmt::format("{:>7}  {}\n", id, tokenizer->piece(id));
 }
 
 std::vector<int64_t> parse_ids(const std::string& text, int64_t vocab_size) {
@@ -163,18 +153,15 @@ void add_inspect_command(CLI::App& app, CommandResult&) {
   model->add_flag("--json", options->json, "Print JSON");
   model->callback([options] { inspect_model(*options); });
 
+  add_inspect_weights_command(*inspect);
+
   auto* adapter = add_kind(*inspect, "adapter", "Settings and tensors of an adapter folder",
                            "excitor inspect adapter runs/x/adapter");
   adapter->add_option("adapter", options->session.adapter, "Adapter folder")->required();
   adapter->add_flag("--json", options->json, "Print JSON");
   adapter->callback([options] { inspect_adapter(*options); });
 
-  auto* tokens = add_kind(*inspect, "tokens", "Ids and pieces of a text, BOS included",
-                          "excitor inspect tokens models/tiny-world --text \"Hello\"");
-  tokens->add_option("model", options->session.model, "Model folder, or a tokenizer file")->required();
-  tokens->add_option("--text", options->text, "The text")->required();
-  tokens->add_flag("--json", options->json, "Print JSON");
-  tokens->callback([options] { inspect_tokens(*options); });
+  add_inspect_tokens(*inspect);
 
   auto* logits = add_kind(*inspect, "logits", "Writes the logits [T,V] of token ids as fp32 safetensors",
                           "excitor inspect logits models/tiny-world --ids 1,2,3 --output logits.safetensors");

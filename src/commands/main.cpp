@@ -47,15 +47,20 @@ void check_command_name(const CLI::App& app, const std::string& path, int argc, 
 
 int parse_and_run(int argc, char** argv) {
   CLI::App app(
-      "Fine-tunes frozen LLaMA models with small bypass modules: LLaMA-Excitor, LoRA, full fine-tuning.",
+      "Fine-tunes frozen LLaMA models with small bypass modules: LLaMA-Excitor, LLaMA-Adapter (V1 "
+      "and V2), LoRA, full fine-tuning.",
       "excitor");
   app.set_version_flag("--version", std::string("excitor ") + kVersion);
   app.require_subcommand(1);
   app.footer(kFooter);
   CommandResult result;
   add_train_command(app, result);
+  add_check_command(app, result);
   add_generate_command(app, result);
+  add_chat_command(app, result);
   add_inspect_command(app, result);
+  add_export_command(app, result);
+  add_import_command(app, result);
   add_schema_command(app, result);
   check_command_name(app, "excitor", argc - 1, argv + 1);
   try {

@@ -59,31 +59,43 @@ void check_model(const ModelSettings& model, Problems& problems) {
   if (model.init && model.tokenizer.empty())
     problems.add("model.tokenizer", "is missing: random weights come without a tokenizer");
   if (model.init) model.init->check("model.init", problems);
-  if (!model.path.empty() && !fs::is_directory(model.path))
-    problems.add("model.path", "no such folder: " + model.path);
-  if (!model.tokenizer.empty() && !fs::exists(model.tokenizer))
-    problems.add("model.tokenizer", "no such file: " + model.tokenizer);
 }
 
 void check_data(const DataSettings& data, Problems& problems) {
   const bool reported = std::any_of(problems.lines().begin(), problems.lines().end(),
                                     [](const std::string& line) { return line.starts_with("data.train"); });
   if (data.train.empty() && !reported) problems.add("data.train", "is missing: a list of {\"path\": …}");
-  for (const auto& [name, files] :
-       {std::pair{"data.train", &data.train}, std::pair{"data.validation", &data.validation}}) {
-    for (size_t i = 0; i < files->size(); ++i) {
-      const std::string& path = (*files)[i].path;
-      const std::string key = fmt::format("{}[{}].path", name, i);
-      if (path.empty())
-        problems.add(key, "is missing");
-      else if (fs::is_directory(path))
-        problems.add(key, "is a folder, expected a file: " + path);
-      else if (!fs::is_regular_file(path))
-        problems.add(key, "no such file: " + path);
-    }
+  try {
+    PromptTemplate{data.prompt_template};
+  } catch (const ConfigError& error) {
+    problems.add("data.prompt_template", error.what());
   }
   if (data.val_size > 0 && !data.validation.empty())
     problems.add("data.val_size", "stands beside data.validation; give one of them");
+}
+
+void check_data_file(const std::string& path, const std::string& key, Problems& problems) {
+  if (path.empty())
+    problems.add(key, "is missing");
+  else if (fs::is_directory(path))
+    problems.add(key, "is a folder, expected a file: " + path);
+  else if (!fs::is_regular_file(path))
+    problems.add(key, "no such file: " + path);
+}
+
+/// Models and data that are named and not there.
+void check_files(const RunConfig& config, Problems& problems) {
+  const ModelSettings& model = config.model;
+  if (!model.path.empty() && !fs::is_directory(model.path))
+    problems.add("model.path", "no such folder: " + model.path);
+  if (!model.tokenizer.empty() && !fs::exists(model.tokenizer))
+    problems.add("model.tokenizer", "no such file: " + model.tokenizer);
+  for (const auto& [name, files] :
+       {std::pair{"data.train", &config.data.train}, std::pair{"data.validation", &config.data.validation}}) {
+    for (size_t i = 0; i < files->size(); ++i)
+      check_data_file((*files)[i].path, fmt::format("{}[{}].path", name, i), problems);
+  }
+  if (config.eval.forgetting) check_data_file(config.eval.forgetting->path, "eval.forgetting.path", problems);
 }
 
 void check_train(const TrainSettings& train, Problems& problems) {
@@ -92,14 +104,6 @@ void check_train(const TrainSettings& train, Problems& problems) {
   if (train.global_batch_size && *train.global_batch_size % train.micro_batch_size != 0) {
     problems.add("train.global_batch_size", fmt::format("{} is not a multiple of train.micro_batch_size {}",
                                                         *train.global_batch_size, train.micro_batch_size));
-  }
-  if (train.gradient_checkpointing) {
-    problems.add("train.gradient_checkpointing",
-                 "is not in this version; lower train.micro_batch_size instead");
-  }
-  if (train.precision == Precision::fp16) {
-    problems.add("train.precision",
-                 "fp16 needs loss scaling, which this version does not have; use bf16 or fp32");
   }
 }
 
@@ -119,9 +123,6 @@ void check_all(const RunConfig& config, Problems& problems) {
   check_data(config.data, problems);
   check_train(config.train, problems);
   check_distributed(config.distributed, problems);
-  if (config.eval.forgetting && !fs::is_regular_file(config.eval.forgetting->path)) {
-    problems.add("eval.forgetting.path", "no such file: " + config.eval.forgetting->path);
-  }
   if (config.output_dir.empty())
     problems.add("output_dir", "is missing: the folder that the run is written to");
   const bool full = config.method.method->trains_whole_model();
@@ -210,6 +211,14 @@ std::shared_ptr<Method> choose_method(const Json& root, const fs::path& folder, 
 }  // namespace
 
 RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& overrides) {
+  Problems problems;
+  RunConfig config = read_run_config(file, overrides, problems);
+  problems.throw_if_any(file.string());
+  return config;
+}
+
+RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& overrides,
+                          Problems& missing) {
   if (fs::is_directory(file))
     throw ConfigError(fmt::format("{}: is a folder; give the configuration file itself", file.string()));
   if (!fs::is_regular_file(file))
@@ -233,7 +242,11 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
                 problems);
   resolve_paths(config, folder);
   check_all(config, problems);
+  Problems absent;
+  check_files(config, absent);
+  if (!problems.empty()) problems.append(absent);
   problems.throw_if_any(file.string());
+  missing.append(absent);
   return config;
 }
 
@@ -254,6 +267,8 @@ Json run_config_schema() {
     if (name != config.method.type) variant["required"] = {"type"};
     variants.push_back(std::move(variant));
   }
+  Json& prompt_template = schema["properties"]["data"]["properties"]["prompt_template"];
+  prompt_template["oneOf"] = {{{"enum", PromptTemplate::known_names()}}, PromptTemplate::object_schema()};
   schema["properties"]["method"] = {{"description", "The bypass and its settings."},
                                     {"oneOf", std::move(variants)}};
   return schema;
@@ -270,6 +285,11 @@ std::string run_config_reference() {
     page += fmt::format("\n## `method` of type `{}`\n\n", name) +
             settings_reference([&](Describer& d) { section.describe(d); });
   }
+  page +=
+      "\n## `data.prompt_template` as an object\n\n"
+      "Its texts hold the places named below; `{bos}` and `{eos}` may stand anywhere. alpaca-lora's template "
+      "files are such objects. `excitor generate --template FILE.json` takes one too.\n\n" +
+      PromptTemplate::object_reference();
   return page;
 }
 

@@ -2,24 +2,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include <excitor/interchange/hugging_face.h>
 #include <excitor/tensor/dtype.h>
 #include <excitor/tensor/safetensors.h>
 #include <excitor/util/files.h>
 
 namespace excitor {
-namespace {
 
 namespace fs = std::filesystem;
-
-void copy_tokenizer(const fs::path& source, const fs::path& folder) {
-  if (!fs::is_directory(source)) return write_file_atomically(folder / "tokenizer.model", read_file(source));
-  for (const char* name :
-       {"tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}) {
-    if (fs::exists(source / name)) write_file_atomically(folder / name, read_file(source / name));
-  }
-}
-
-}  // namespace
 
 void save_hugging_face(const fs::path& folder, const WholeModel& model) {
   constexpr uint64_t kMaxShardBytes = 5'000'000'000;

@@ -28,7 +28,7 @@ Session open_session(const SessionOptions& options) {
                                       : "no such model folder"));
   }
   std::unique_ptr<Tokenizer> tokenizer = options.needs_tokenizer ? load_tokenizer(options.model) : nullptr;
-  Session session{.base = load_hugging_face(options.model, resolve_dtype(options.dtype)),
+  Session session{.base = load_model(options.model, resolve_dtype(options.dtype)),
                   .tokenizer = std::move(tokenizer),
                   .adapter = {},
                   .bypass = nullptr};

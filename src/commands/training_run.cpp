@@ -78,7 +78,7 @@ void TrainingRun::run() {
   const int64_t first_step = examine_output_dir();
   folder_.check_writable();
   load_data();
-  load_model();
+  load_base();
   make_parameters();
   const auto trainer = make_trainer();
   if (first_step > 0) restore(*trainer, first_step);
@@ -88,10 +88,9 @@ void TrainingRun::run() {
   folder_.begin(resolved_);
   folder_.cut_metrics(first_step);
   log::open_file(folder_.log_file());
-  if (config_.logging.tensorboard) tensorboard_.emplace(folder_.path());
-  AppendFile metrics(folder_.metrics_file());
-  metrics.append_line(start_event(*trainer).dump());
-  train(*trainer, metrics);
+  record_.emplace(folder_, config_.logging.tensorboard);
+  record_->event(start_event(*trainer), "run");
+  train(*trainer);
 }
 
 int64_t TrainingRun::examine_output_dir() const {
@@ -114,13 +113,13 @@ int64_t TrainingRun::examine_output_dir() const {
     throw ConfigError(where +
                       " holds this run, finished; choose another output_dir to train again, or remove it");
   }
-  const std::vector<int64_t> steps = folder_.checkpoints();
-  if (steps.empty()) {
+  const std::optional<int64_t> step = folder_.checkpoints().newest_intact();
+  if (!step) {
     log::info(where + " holds this run, stopped before its first checkpoint: it starts anew");
     return 0;
   }
-  log::info(fmt::format("{} holds this run, stopped: it goes on after step {}", where, steps.back()));
-  return steps.back();
+  log::info(fmt::format("{} holds this run, stopped: it goes on after step {}", where, *step));
+  return *step;
 }
 
 void TrainingRun::load_data() {
@@ -140,11 +139,11 @@ void TrainingRun::load_data() {
   }
 }
 
-void TrainingRun::load_model() {
+void TrainingRun::load_base() {
   const at::ScalarType type = resolve_dtype(config_.model.dtype);
   base_.emplace(config_.model.init
                     ? random_llama(*config_.model.init, static_cast<uint64_t>(config_.train.seed), type)
-                    : load_hugging_face(config_.model.path, type));
+                    : load_model(config_.model.path, type));
   base_->model.set_activation_type(activation_type(config_.train.precision, type));
   const int64_t rows = base_->model.config().vocab_size;
   if (tokenizer_->vocab_size() > rows) {
@@ -188,165 +187,214 @@ MicroBatchLimits TrainingRun::limits() const {
 }
 
 void TrainingRun::restore(Trainer& trainer, int64_t step) {
-  const auto folder = folder_.checkpoint_folder(step);
+  const auto folder = folder_.checkpoints().folder_of(step);
   const auto values = SafetensorsFile::open(folder / "adapter" / "adapter_model.safetensors");
-  const auto state = SafetensorsFile::open(folder / "optimizer.safetensors");
+  const auto optimizer = SafetensorsFile::open(folder / "optimizer.safetensors");
   for (const auto& [name, tensor] : parameters_.entries())
     tensor.detach().copy_(load_like(*values, name, tensor.sizes()));
   std::map<std::string, at::Tensor> shapes;
   for (const auto& [name, tensor] : trainer.state()) shapes[name] = tensor;
-  trainer.resume(step,
-                 [&](const std::string& name) { return load_like(*state, name, shapes.at(name).sizes()); });
+  trainer.resume(
+      step, [&](const std::string& name) { return load_like(*optimizer, name, shapes.at(name).sizes()); });
+  const Json state = read_json_file(folder / "state.json");
+  bad_steps_in_a_row_ = state.value("bad_steps_in_a_row", 0);
+  if (!state.contains("best_eval_loss")) return;
+  best_ = {.eval_loss = state["best_eval_loss"].get<double>(),
+           .step = state["best_step"].get<int64_t>(),
+           .evaluations_since = state["evaluations_since_best"].get<int64_t>()};
 }
 
-void TrainingRun::train(Trainer& trainer, AppendFile& metrics) {
-  Progress progress(trainer.total_steps(), trainer.steps_done());
-  auto last_save = std::chrono::steady_clock::now();
-  if (trainer.steps_done() == 0) evaluate(0, metrics, &progress);
+void TrainingRun::train(Trainer& trainer) {
+  evaluation_.emplace(EvaluationTask{
+      .model = base_->model,
+      .bypass = *bypass_,
+      .parameters = parameters_,
+      .tokenizer = *tokenizer_,
+      .train = *train_data_,
+      .validation = *validation_data_,
+      .held_out = held_out_data_.get(),
+      .data = config_.data,
+      .settings = config_.eval,
+      .limits = limits(),
+      .end_ids = config_.model.init ? std::vector<int64_t>()
+                                    : read_end_ids(config_.model.path, base_->model.config())});
   const int64_t first_step = trainer.steps_done();
+  progress_.emplace(trainer.total_steps(), first_step);
+  if (first_step == 0) evaluate(trainer);
+  probe_memory(trainer);
+  last_save_ = std::chrono::steady_clock::now();
   int64_t tokens = 0;
-  while (!trainer.finished()) {
+  while (!trainer.finished() && !should_stop_early()) {
     const StepMetrics step = trainer.step();
     tokens += step.tokens;
-    record_step(step, metrics);
-    progress.update(step);
-    if (evaluation_is_due(trainer, step)) evaluate(step.step, metrics, &progress);
-    const std::chrono::duration<double> since_save = std::chrono::steady_clock::now() - last_save;
-    const auto& every = config_.checkpoint;
-    const int signal = StopSignals::requested();
-    const bool due = (every.save_steps && step.step % *every.save_steps == 0) ||
-                     (every.save_seconds && since_save.count() >= *every.save_seconds);
-    if (!trainer.finished() && (due || signal != 0)) {
-      save_checkpoint(trainer);
-      last_save = std::chrono::steady_clock::now();
-    }
-    if (!trainer.finished() && signal != 0) {
-      progress.clear();
-      throw Interrupted(fmt::format("stopped after step {}; the same command goes on from {}", step.step,
-                                    folder_.checkpoint_folder(step.step).string()),
-                        signal);
-    }
+    record_step(step);
+    check_all_moved(trainer);
+    progress_->update(step);
+    if (evaluation_is_due(trainer, step.step)) evaluate(trainer);
+    if (!trainer.finished() && !should_stop_early()) save_if_due(trainer);
+  }
+  if (should_stop_early()) {
+    log::info(fmt::format("step {}: stopped early, no lower eval loss since step {} ({:.4f})",
+                          trainer.steps_done(), best_.step, *best_.eval_loss));
   }
   save_result();
-  metrics.append_line(Json{{"event", "end"},
-                           {"step", trainer.steps_done()},
-                           {"steps_of_this_start", trainer.steps_done() - first_step},
-                           {"tokens_of_this_start", tokens},
-                           {"seconds", seconds_since_process_start()},
-                           {"peak_memory_bytes", peak_memory_bytes()}}
-                          .dump());
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_.path() / "checkpoints", ignored);
+  record_->event({{"event", "end"},
+                  {"step", trainer.steps_done()},
+                  {"stopped_early", should_stop_early()},
+                  {"steps_of_this_start", trainer.steps_done() - first_step},
+                  {"tokens_of_this_start", tokens},
+                  {"seconds", seconds_since_process_start()},
+                  {"peak_memory_bytes", peak_memory_bytes()}},
+                 "run");
+  folder_.checkpoints().remove_all();
+}
+
+void TrainingRun::probe_memory(Trainer& trainer) const {
+  constexpr int64_t kLongRun = 100;  // below, the probe costs more than it saves
+  if (!config_.train.memory_probe.value_or(trainer.total_steps() > kLongRun)) return;
+  const int64_t tokens = trainer.probe_memory();
+  log::info(fmt::format("the largest micro-batch, {} tokens, takes a peak of {:.2f} GiB", tokens,
+                        static_cast<double>(peak_memory_bytes()) / (1 << 30)));
+}
+
+void TrainingRun::save_if_due(const Trainer& trainer) {
+  const CheckpointSettings& every = config_.checkpoint;
+  const int64_t step = trainer.steps_done();
+  const std::chrono::duration<double> since_save = std::chrono::steady_clock::now() - last_save_;
+  const int signal = StopSignals::requested();
+  const bool due = (every.save_steps && step % *every.save_steps == 0) ||
+                   (every.save_seconds && since_save.count() >= *every.save_seconds) ||
+                   StopSignals::take_save_request();
+  if (!due && signal == 0) return;
+  try {
+    save_checkpoint(trainer);
+    last_save_ = std::chrono::steady_clock::now();
+  } catch (const IoError& error) {
+    if (signal != 0) throw;
+    progress_->clear();
+    log::error(fmt::format("step {}: no checkpoint could be saved, the run goes on: {}", step, error.what()));
+  }
+  if (signal == 0) return;
+  progress_->clear();
+  throw Interrupted(fmt::format("stopped after step {}; the same command goes on from {}", step,
+                                folder_.checkpoints().folder_of(step).string()),
+                    signal);
 }
 
 void TrainingRun::check_finite(const StepMetrics& s) {
-  constexpr int64_t kMostInARow = 10;
   bad_steps_in_a_row_ = s.is_finite ? 0 : bad_steps_in_a_row_ + 1;
   if (s.is_finite) return;
   if (s.step == 1) {
     throw CheckpointError(
         "step 1: the loss or its gradients are not finite before anything was trained: the weights hold NaN "
-        "or infinity, "
-        "or train.precision is too small for them; try train.precision=fp32");
+        "or infinity, or train.precision is too small for them; try train.precision=fp32");
   }
-  if (bad_steps_in_a_row_ == kMostInARow) {
+  std::vector<std::string> origins;
+  for (const int64_t index : s.examples) origins.push_back(train_data_->example(index).origin);
+  progress_->clear();
+  log::warning(
+      fmt::format("step {}: loss or gradients are not finite; the update is left out. Its examples: {}",
+                  s.step, join_first(origins, 32)));
+  if (bad_steps_in_a_row_ == config_.train.max_nonfinite_steps) {
     throw CheckpointError(fmt::format(
-        "step {}: loss or gradients were not finite {} times in a row; lower train.learning_rate, or use "
-        "train.precision=fp32",
-        s.step, kMostInARow));
+        "step {}: loss or gradients were not finite {} times in a row (train.max_nonfinite_steps); lower "
+        "train.learning_rate, or use train.precision=fp32",
+        s.step, bad_steps_in_a_row_));
   }
-  log::warning(fmt::format("step {}: loss or gradients are not finite; the update is left out", s.step));
 }
 
-void TrainingRun::record_step(const StepMetrics& s, AppendFile& metrics) {
+void TrainingRun::check_all_moved(const Trainer& trainer) {
+  constexpr int64_t kByStep = 3;
+  const std::set<std::string>& still = trainer.never_moved();
+  if (trainer.steps_done() != kByStep || still.empty()) return;
+  progress_->clear();
+  log::error(
+      fmt::format("no gradient has reached {} of {} trainable tensors in {} steps: {}; they do not learn "
+                  "with these settings",
+                  still.size(), parameters_.size(), kByStep, join_first({still.begin(), still.end()}, 8)));
+  record_->event({{"event", "never_moved"}, {"step", kByStep}, {"parameters", still}}, "run");
+}
+
+void TrainingRun::record_step(const StepMetrics& s) {
   check_finite(s);
-  if (s.step % config_.logging.logging_steps != 0) return;
-  const Json event = {{"event", "step"},
-                      {"step", s.step},
-                      {"epoch", s.epoch},
-                      {"loss", s.loss},
-                      {"learning_rate", s.learning_rate},
-                      {"grad_norm", s.grad_norm},
-                      {"tokens", s.tokens},
-                      {"label_tokens", s.label_tokens},
-                      {"tokens_per_second", static_cast<double>(s.tokens) / s.seconds},
-                      {"seconds", s.seconds},
-                      {"peak_memory_bytes", peak_memory_bytes()}};
-  record_scalars(event, "train");
-  metrics.append_line(event.dump());
+  if (s.step % config_.logging.logging_steps == 0) record_->step(s);
 }
 
-void TrainingRun::record_scalars(const Json& event, std::string_view group) {
-  if (!tensorboard_) return;
-  const auto step = event["step"].get<int64_t>();
-  for (const auto& [key, value] : event.items()) {
-    if (key == "step" || !value.is_number()) continue;
-    tensorboard_->scalar(fmt::format("{}/{}", group, key), step, value.get<double>());
+bool TrainingRun::evaluation_is_due(const Trainer& trainer, int64_t step) const {
+  return trainer.finished() || step % config_.eval.eval_steps.value_or(trainer.steps_per_epoch()) == 0;
+}
+
+bool TrainingRun::should_stop_early() const {
+  return config_.eval.early_stopping_patience &&
+         best_.evaluations_since >= *config_.eval.early_stopping_patience;
+}
+
+void TrainingRun::evaluate(const Trainer& trainer) {
+  const int64_t step = trainer.steps_done();
+  std::string text;
+  if (const std::optional<Json> event = evaluation_->measure(step, text)) {
+    record_->event(*event, "eval");
+    progress_->clear();
+    log::info(text);
+    if (event->contains("eval_loss")) judge((*event)["eval_loss"].get<double>(), step);
   }
+  if (config_.eval.health && !config_.method.method->trains_whole_model())
+    record_->event(evaluation_->health(step, trainer.gradient_norms()), "health");
 }
 
-bool TrainingRun::evaluation_is_due(const Trainer& trainer, const StepMetrics& step) const {
-  if (trainer.finished()) return true;
-  const int64_t every = config_.eval.eval_steps.value_or(trainer.steps_per_epoch());
-  return step.step % every == 0;
-}
-
-void TrainingRun::evaluate(int64_t step, AppendFile& metrics, Progress* progress) {
-  const bool has_validation = validation_data_->size() > 0;
-  if (!has_validation && !held_out_data_) return;
-  Json event = {{"event", "eval"}, {"step", step}};
-  std::string text = fmt::format("step {}:", step);
-  if (has_validation) {
-    if (!base_validation_)
-      base_validation_ = evaluate_loss(base_->model, nullptr, *validation_data_, limits());
-    const EvalMetrics tuned = evaluate_loss(base_->model, bypass_.get(), *validation_data_, limits());
-    event.update({{"eval_loss", tuned.loss},
-                  {"base_loss", base_validation_->loss},
-                  {"label_tokens", tuned.label_tokens}});
-    text += fmt::format(" eval loss {:.4f} (base {:.4f})", tuned.loss, base_validation_->loss);
+void TrainingRun::judge(double eval_loss, int64_t step) {
+  if (best_.eval_loss && !(eval_loss < *best_.eval_loss - config_.eval.early_stopping_threshold)) {
+    ++best_.evaluations_since;
+    return;
   }
-  if (held_out_data_) {
-    if (!base_held_out_) base_held_out_ = evaluate_loss(base_->model, nullptr, *held_out_data_, limits());
-    const EvalMetrics tuned = evaluate_loss(base_->model, bypass_.get(), *held_out_data_, limits());
-    const double forgetting = tuned.loss - base_held_out_->loss;
-    event.update({{"held_out_loss", tuned.loss},
-                  {"held_out_base_loss", base_held_out_->loss},
-                  {"forgetting", forgetting}});
-    text += fmt::format(" forgetting {:+.4f} (held-out loss {:.4f})", forgetting, tuned.loss);
-  }
-  record_scalars(event, "eval");
-  metrics.append_line(event.dump());
-  if (progress) progress->clear();
-  log::info(text);
+  best_ = {.eval_loss = eval_loss, .step = step, .evaluations_since = 0};
+  if (step > 0) save_weights(folder_.best_folder());
 }
 
-void TrainingRun::save_checkpoint(const Trainer& trainer) const {
-  make_writable_folder(folder_.path() / "checkpoints");
-  write_folder_atomically(
-      folder_.checkpoint_folder(trainer.steps_done()), [&](const std::filesystem::path& temporary) {
-        save_adapter(temporary / "adapter", *config_.method.method, parameters_, origin());
-        write_safetensors(temporary / "optimizer.safetensors", trainer.state());
-        write_file_atomically(temporary / "state.json",
-                              Json{{"step", trainer.steps_done()}, {"version", kVersion}}.dump(2) + "\n");
-      });
-  folder_.remove_old_checkpoints(config_.checkpoint.save_total_limit);
+void TrainingRun::save_checkpoint(const Trainer& trainer) {
+  const CheckpointStore checkpoints = folder_.checkpoints();
+  Json state = {{"step", trainer.steps_done()}, {"bad_steps_in_a_row", bad_steps_in_a_row_}};
+  if (best_.eval_loss) {
+    state.update({{"best_eval_loss", *best_.eval_loss},
+                  {"best_step", best_.step},
+                  {"evaluations_since_best", best_.evaluations_since}});
+  }
+  checkpoints.save(trainer.steps_done(), [&](const std::filesystem::path& temporary) {
+    save_adapter(temporary / "adapter", *config_.method.method, parameters_, origin());
+    write_safetensors(temporary / "optimizer.safetensors", trainer.state());
+    write_file_atomically(temporary / "state.json", state.dump(2) + "\n");
+  });
+  checkpoints.remove_old(config_.checkpoint.save_total_limit);
+}
+
+void TrainingRun::save_weights(const std::filesystem::path& folder) const {
+  if (!config_.method.method->trains_whole_model())
+    return save_adapter(folder, *config_.method.method, parameters_, origin());
+  const std::string& asked = config_.method.save_dtype;
+  save_hugging_face(folder, {.config = base_->model.config(),
+                             .parameters = parameters_,
+                             .type = parse_dtype(asked == "auto" ? base_->stored_type : asked),
+                             .tokenizer_source = config_.model.tokenizer.empty() ? config_.model.path
+                                                                                 : config_.model.tokenizer});
+}
+
+std::filesystem::path TrainingRun::result_folder() const {
+  return config_.method.method->trains_whole_model() ? folder_.model_folder() : folder_.adapter_folder();
 }
 
 void TrainingRun::save_result() const {
-  if (!config_.method.method->trains_whole_model()) {
-    save_adapter(folder_.adapter_folder(), *config_.method.method, parameters_, origin());
-    log::info("the adapter lies in " + folder_.adapter_folder().string());
-    return;
+  const std::filesystem::path best = folder_.best_folder();
+  if (config_.checkpoint.load_best_model_at_end && std::filesystem::exists(best)) {
+    write_folder_atomically(result_folder(), [&](const std::filesystem::path& temporary) {
+      std::filesystem::copy(
+          best, temporary,
+          std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
+    });
+    log::info(fmt::format("the result is that of step {}, eval loss {:.4f}", best_.step, *best_.eval_loss));
+  } else {
+    save_weights(result_folder());
   }
-  const std::string& asked = config_.method.save_dtype;
-  const at::ScalarType type = parse_dtype(asked == "auto" ? base_->stored_type : asked);
-  save_hugging_face(
-      folder_.model_folder(),
-      {.config = base_->model.config(),
-       .parameters = parameters_,
-       .type = type,
-       .tokenizer_source = config_.model.tokenizer.empty() ? config_.model.path : config_.model.tokenizer});
-  log::info("the model lies in " + folder_.model_folder().string());
+  log::info(fmt::format("the {} lies in {}", result_folder().filename().string(), result_folder().string()));
 }
 
 Json TrainingRun::start_event(const Trainer& trainer) const {

@@ -46,11 +46,11 @@ void read_alpaca(const std::filesystem::path& path, const PromptTemplate& prompt
     const std::string* output = required_text(row, "output", origin, errors);
     std::string input;
     if (!read_input(row, origin, errors, input) || !instruction || !output) return;
-    out.examples.push_back(
-        {.kind = SourceKind::instruction,
-         .prompt = prompt_template.render({.instruction = *instruction, .input = std::move(input)}),
-         .text = *output,
-         .origin = origin});
+    out.examples.push_back({.kind = SourceKind::conversation,
+                            .pieces = prompt_template.conversation(
+                                {{.role = Role::user, .content = *instruction, .input = std::move(input)},
+                                 {.role = Role::assistant, .content = *output}}),
+                            .origin = origin});
   });
 }
 

@@ -1,7 +1,5 @@
 #include <excitor/data/data_settings.h>
 
-#include <excitor/tokenizer/prompt_template.h>
-
 namespace excitor {
 namespace {
 
@@ -28,10 +26,10 @@ void DataSettings::describe(Describer& d) {
   d.list("train", train, "Files to train on, in this order.");
   d.list("validation", validation, "Files to validate on, instead of val_size.");
   d.field("val_size", val_size, "Examples held back for validation: the last ones. 0: none.", kNonNegative);
-  d.choice("prompt_template", prompt_template, words_of(PromptTemplate::known_names()),
-           "How instruction and input become a prompt. alpaca: Stanford Alpaca's. plain: nothing added. Text "
-           "is trained "
-           "on as it is.");
+  d.field(
+      "prompt_template", prompt_template,
+      "How messages become a prompt: a name (alpaca, llama2, llama3, vicuna, chatml, plain) or an object. "
+      "plain: nothing added. Text is trained on as it is.");
   d.field("max_seq_length", max_seq_length, "Tokens an example may have, BOS and EOS included.",
           Range{.minimum = 2, .maximum = 1 << 24});
   d.choice<LongExamples>(

@@ -1,5 +1,6 @@
 #include <excitor/data/dataset.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -61,11 +62,18 @@ SourceExamples read_files(const std::vector<DataFileSettings>& files, const Prom
   return sources;
 }
 
+bool holds_conversation(const SourceExamples& sources) {
+  return std::ranges::any_of(sources.examples,
+                             [](const SourceExample& e) { return e.kind == SourceKind::conversation; });
+}
+
 }  // namespace
 
 LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const DataSettings& settings,
                            const Tokenizer& tokenizer) {
-  const SourceExamples sources = read_files(files, PromptTemplate(settings.prompt_template));
+  const PromptTemplate prompt_template(settings.prompt_template);
+  const SourceExamples sources = read_files(files, prompt_template);
+  if (holds_conversation(sources)) prompt_template.check(tokenizer);
   Tokenised tokenised = tokenise(sources.examples, settings, tokenizer);
   tokenised.errors.throw_if_any();
   tokenised.report.empty = sources.empty;

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <excitor/tokenizer/template_piece.h>
+
 namespace excitor {
 
 /// Where an example stands. The file's name is shared by all its examples.
@@ -19,13 +21,13 @@ struct Origin {
   }
 };
 
-enum class SourceKind { instruction, document };
+enum class SourceKind { conversation, document };
 
-/// One example before tokenisation: a prompt and its answer, or a document (then `prompt` is unused).
+/// One example before tokenisation: a conversation as its template lays it out, or a document's text.
 struct SourceExample {
-  SourceKind kind = SourceKind::instruction;
-  std::string prompt;  ///< rendered by the template
-  std::string text;    ///< the answer, or the document
+  SourceKind kind = SourceKind::conversation;
+  std::vector<TemplatePiece> pieces = {};  ///< of a conversation
+  std::string text = {};                   ///< of a document
   Origin origin;
 };
 

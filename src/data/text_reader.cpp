@@ -12,8 +12,7 @@ namespace excitor {
 namespace {
 
 void add_document(std::string text, const Origin& origin, SourceExamples& out) {
-  out.examples.push_back(
-      {.kind = SourceKind::document, .prompt = {}, .text = std::move(text), .origin = origin});
+  out.examples.push_back({.kind = SourceKind::document, .text = std::move(text), .origin = origin});
 }
 
 void read_rows(const std::filesystem::path& path, RowErrors& errors, SourceExamples& out) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -30,7 +31,7 @@ class ExampleMaker {
         if (source.kind == SourceKind::document)
           add_document(source);
         else
-          add_instruction(source);
+          add_conversation(source);
       } catch (const Error& error) {
         out_.errors.add(fmt::format("{}: {}", source.origin.text(), error.what()));
       }
@@ -39,23 +40,25 @@ class ExampleMaker {
   }
 
  private:
-  /// BOS + prompt, then answer + EOS; the answer's tokens are the labels, or all but BOS.
-  void add_instruction(const SourceExample& source) {
-    Example example{.ids = tokenizer_.encode_prompt(source.prompt), .supervised = {}, .origin = {}};
-    const size_t prompt_tokens = example.ids.size();
-    const std::vector<TokenId> answer = tokenizer_.encode_answer(source.text);
-    example.ids.insert(example.ids.end(), answer.begin(), answer.end());
-    example.supervised.assign(example.ids.size(), 1);
-    std::fill_n(example.supervised.begin(), settings_.train_on_inputs ? 1 : prompt_tokens, 0);
-    if (example.tokens() <= settings_.max_seq_length) return add(example, source.origin);
+  /// The answers' tokens and what ends them are the labels, or all but BOS.
+  void add_conversation(const SourceExample& source) {
+    std::vector<TemplatePiece> pieces = source.pieces;
+    if (settings_.train_on_inputs) {
+      for (TemplatePiece& piece : pieces) piece.supervised = piece.kind != TemplatePiece::Kind::bos;
+    }
+    EncodedPieces encoded = tokenizer_.encode_pieces(pieces);
+    Example example{.ids = std::move(encoded.ids), .supervised = std::move(encoded.supervised), .origin = {}};
+    const TokenId end = example.ids.back();
+    if (example.tokens() <= settings_.max_seq_length) return add(example, source.origin, end);
 
     if (settings_.on_long_example == LongExamples::truncate)
-      add_truncated(example, prompt_tokens, source.origin);
+      add_truncated(example, source.origin, end);
     else
       refuse_long(example.tokens(), source.origin);
   }
 
-  void add_truncated(Example& example, size_t prompt_tokens, const Origin& origin) {
+  void add_truncated(Example& example, const Origin& origin, TokenId end) {
+    const auto prompt_tokens = std::ranges::find(example.supervised, 1) - example.supervised.begin();
     example.ids.resize(static_cast<size_t>(settings_.max_seq_length));
     example.supervised.resize(example.ids.size());
     if (example.labels() == 0) {
@@ -66,7 +69,7 @@ class ExampleMaker {
       return out_.errors.add(message, "raise data.max_seq_length or set data.on_long_example to \"drop\"");
     }
     ++out_.report.truncated;
-    add(example, origin);
+    add(example, origin, end);
   }
 
   /// Windows of max_seq_length tokens, each starting with BOS; the last ends with EOS. All but BOS are
@@ -84,7 +87,7 @@ class ExampleMaker {
       window.ids.insert(window.ids.end(), ids.begin() + static_cast<int64_t>(begin),
                         ids.begin() + static_cast<int64_t>(end));
       window.supervised.resize(window.ids.size(), 1);
-      add(window, source.origin);
+      add(window, source.origin, tokenizer_.eos());
     }
   }
 
@@ -98,13 +101,14 @@ class ExampleMaker {
                     "raise data.max_seq_length, or set data.on_long_example to \"truncate\" or \"drop\"");
   }
 
-  void add(const Example& example, const Origin& origin) {
+  /// `end` is the token that ends answers (or documents) when they were not cut off.
+  void add(const Example& example, const Origin& origin, TokenId end) {
     DatasetReport& report = out_.report;
     ++report.examples;
     report.tokens += example.tokens();
     report.label_tokens += example.labels();
     report.longest = std::max(report.longest, example.tokens());
-    report.ending_in_eos += example.last_label_is(tokenizer_.eos()) ? 1 : 0;
+    report.ending_in_eos += example.last_label_is(end) ? 1 : 0;
     out_.dataset.append(example, origin);
   }
 

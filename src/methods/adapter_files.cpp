@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/methods/registry.h>
+#include <excitor/tensor/dtype.h>
 #include <excitor/tensor/safetensors.h>
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
@@ -24,14 +25,15 @@ struct OriginKey {
 };
 constexpr OriginKey kOriginKeys[] = {{"base_model_name_or_path", &AdapterOrigin::base_model_name_or_path},
                                      {"base_fingerprint", &AdapterOrigin::base_fingerprint},
-                                     {"tokenizer_sha256", &AdapterOrigin::tokenizer_sha256},
-                                     {"prompt_template", &AdapterOrigin::prompt_template}};
+                                     {"tokenizer_sha256", &AdapterOrigin::tokenizer_sha256}};
+constexpr const char* kTemplateKey = "prompt_template";
 
 Json adapter_config(Method& method, const AdapterOrigin& origin) {
   Json json = {{"peft_type", method.peft_type()}, {"task_type", "CAUSAL_LM"}, {"inference_mode", true}};
   for (const auto& [key, value] : kOriginKeys) {
     if (!(origin.*value).empty()) json[key] = origin.*value;
   }
+  if (origin.prompt_template != "") json[kTemplateKey] = origin.prompt_template;
   json.update(write_settings([&](Describer& d) { method.describe(d); }));
   json["bos_eos_policy"] = "prompt = BOS + tokens; answer = tokens + EOS";
   return json;
@@ -49,7 +51,7 @@ std::string model_card(const Method& method, const AdapterOrigin& origin, int64_
       "# {1} adapter\n\n"
       "{2} trainable parameters beside the frozen model `{0}`, prompt template `{3}`.\n\n"
       "    excitor generate {0} --adapter THIS_FOLDER --prompt \"…\"\n",
-      base.empty() ? "unknown" : base, method.name(), parameters, origin.prompt_template);
+      base.empty() ? "unknown" : base, method.name(), parameters, origin.template_text());
 }
 
 /// The part of adapter_config.json that the method reads; PEFT's other keys do not matter here.
@@ -88,37 +90,35 @@ void check_same(const fs::path& folder, const char* what, const std::string& rec
   log::warning(message);
 }
 
-/// Missing, left-over and misshaped tensors, all at once.
-void check_tensors(const SafetensorsFile& file, const std::vector<ParameterSpec>& specs) {
+/// Missing, left-over and misshaped tensors, each in a line.
+std::vector<std::string> find_faults(const std::vector<ParameterSpec>& specs, const TensorsByName& tensors) {
   std::vector<std::string> faults;
   std::set<std::string> expected;
   for (const auto& spec : specs) {
     expected.insert(spec.name);
-    const auto found = file.tensors().find(spec.name);
-    if (found == file.tensors().end()) {
+    const auto found = tensors.find(spec.name);
+    if (found == tensors.end()) {
       faults.push_back(fmt::format("{} is missing", spec.name));
-    } else if (!file.load(spec.name).is_floating_point()) {
-      faults.push_back(
-          fmt::format("{} has type {}, expected F32, BF16 or F16", spec.name, found->second.dtype));
-    } else if (found->second.shape != spec.shape) {
+    } else if (!found->second.is_floating_point()) {
+      faults.push_back(fmt::format("{} has type {}, expected float32, bfloat16 or float16", spec.name,
+                                   dtype_name(found->second.scalar_type())));
+    } else if (found->second.sizes() != spec.shape) {
       faults.push_back(fmt::format("{} has shape [{}], expected [{}]", spec.name,
-                                   fmt::join(found->second.shape, ", "), fmt::join(spec.shape, ", ")));
+                                   fmt::join(found->second.sizes(), ", "), fmt::join(spec.shape, ", ")));
     }
   }
-  for (const auto& [name, stored] : file.tensors()) {
+  for (const auto& [name, tensor] : tensors) {
     if (!expected.contains(name))
       faults.push_back(fmt::format("{} is left over: these settings have no such tensor", name));
   }
-  if (faults.empty()) return;
-  constexpr size_t kShown = 8;
-  const size_t shown = std::min(kShown, faults.size());
-  throw CheckpointError(fmt::format(
-      "{}: does not fit its adapter_config.json and the model ({} faults):\n  {}{}", file.path().string(),
-      faults.size(), fmt::join(faults.begin(), faults.begin() + shown, "\n  "),
-      faults.size() > shown ? "\n  …" : ""));
+  return faults;
 }
 
 }  // namespace
+
+std::string AdapterOrigin::template_text() const {
+  return prompt_template.is_string() ? prompt_template.get<std::string>() : prompt_template.dump();
+}
 
 void save_adapter(const fs::path& folder, Method& method, const ParameterSet& parameters,
                   const AdapterOrigin& origin) {
@@ -129,6 +129,24 @@ void save_adapter(const fs::path& folder, Method& method, const ParameterSet& pa
     write_safetensors(temporary / "adapter_model.safetensors", tensors, {{"format", "pt"}});
     write_file_atomically(temporary / "README.md", model_card(method, origin, parameters.numel()));
   });
+}
+
+ParameterSet match_parameters(const std::vector<ParameterSpec>& specs, const TensorsByName& tensors,
+                              const std::string& where) {
+  const std::vector<std::string> faults = find_faults(specs, tensors);
+  if (!faults.empty()) {
+    constexpr size_t kShown = 8;
+    const size_t shown = std::min(kShown, faults.size());
+    throw CheckpointError(fmt::format(
+        "{}: does not fit its settings and the model ({} faults):\n  {}{}", where, faults.size(),
+        fmt::join(faults.begin(), faults.begin() + shown, "\n  "), faults.size() > shown ? "\n  …" : ""));
+  }
+  ParameterSet parameters;
+  for (const auto& spec : specs) {
+    const at::Tensor& stored = tensors.find(spec.name)->second;
+    parameters.add(spec.name, stored.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous());
+  }
+  return parameters;
 }
 
 AdapterSettings read_adapter_method(const fs::path& folder) {
@@ -150,6 +168,8 @@ AdapterSettings read_adapter_method(const fs::path& folder) {
     if (config.contains(key) && config[key].is_string())
       adapter.origin.*value = config[key].get<std::string>();
   }
+  if (config.contains(kTemplateKey) && !config[kTemplateKey].is_null())
+    adapter.origin.prompt_template = config[kTemplateKey];
   return adapter;
 }
 
@@ -166,11 +186,9 @@ LoadedAdapter load_adapter(const fs::path& folder, const LlamaConfig& model,
   check_same(folder, "tokenizer", adapter.origin.tokenizer_sha256, expected.tokenizer_sha256, expected.force);
 
   const auto file = SafetensorsFile::open(folder / "adapter_model.safetensors");
-  const auto specs = adapter.method->parameters(model);
-  check_tensors(*file, specs);
-  for (const auto& spec : specs)
-    adapter.parameters.add(spec.name,
-                           file->load(spec.name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true));
+  TensorsByName tensors;
+  for (const auto& [name, stored] : file->tensors()) tensors[name] = file->load(name);
+  adapter.parameters = match_parameters(adapter.method->parameters(model), tensors, file->path().string());
   return adapter;
 }
 

@@ -1,90 +1,120 @@
 #include <excitor/model/checkpoint.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
+#include <stdexcept>
 
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
 
 #include <excitor/tensor/dtype.h>
+#include <excitor/tensor/mapped_tensor.h>
 #include <excitor/tensor/parameter_set.h>
-#include <excitor/tensor/safetensors.h>
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
 #include <excitor/util/sha256.h>
 
+#include "meta_weights.h"
+#include "model_folder.h"
+
 namespace excitor {
 namespace {
 
+/// Bytes [begin, begin + count) of a tensor's content.
+using ReadBytes = std::function<std::vector<std::byte>(size_t begin, size_t count)>;
+
 /// Adds name, shape, type and content to `digest`: all bytes of a small tensor, samples of a large one, so
 /// that loading is not slowed down by reading every weight.
-void digest_tensor(Sha256& digest, const std::string& name, const std::string& dtype,
-                   const std::vector<int64_t>& shape, std::span<const std::byte> bytes) {
+void digest_tensor(Sha256& digest, const WeightShape& weight, const std::string& dtype, size_t bytes,
+                   const ReadBytes& read) {
   constexpr size_t kWhole = 1 << 16, kSamples = 16, kSampleBytes = 256;
-  digest.update(fmt::format("{} {} [{}]\n", name, dtype, fmt::join(shape, ",")));
-  if (bytes.size() <= kWhole) return digest.update(bytes);
-  for (size_t i = 0; i < kSamples; ++i) {
-    digest.update(bytes.subspan(i * (bytes.size() - kSampleBytes) / (kSamples - 1), kSampleBytes));
-  }
+  digest.update(fmt::format("{} {} [{}]\n", weight.name, dtype, fmt::join(weight.shape, ",")));
+  if (bytes <= kWhole) return digest.update(read(0, bytes));
+  for (size_t i = 0; i < kSamples; ++i)
+    digest.update(read(i * (bytes - kSampleBytes) / (kSamples - 1), kSampleBytes));
 }
 
 }  // namespace
 
-void check_weights(const std::filesystem::path& folder, const SafetensorsFolder& files,
-                   const std::vector<WeightShape>& expected) {
+std::string base_fingerprint(const Weights& weights, const std::vector<WeightShape>& expected) {
+  Sha256 digest;
+  for (const WeightShape& weight : expected) {
+    const StoredWeight& stored = weights.at(weight.name);
+    const WeightParts parts = stored.parts();
+    digest_tensor(digest, weight, stored.dtype, parts.byte_size(),
+                  [&](size_t begin, size_t count) { return parts.read(begin, count); });
+    // A sample can bring in 2 MB of the file.
+    for (const at::Tensor& part : parts.parts) release_pages(part);
+  }
+  return digest.hex_digest();
+}
+
+Weights open_weights(const std::filesystem::path& folder, const LlamaConfig& config) {
+  switch (model_folder_kind(folder)) {
+    case ModelFolder::safetensors:
+      return safetensors_weights(folder, "model");
+    case ModelFolder::torch:
+      return torch_weights(folder, "pytorch_model");
+    case ModelFolder::meta:
+      return meta_weights(folder, config);
+  }
+  throw std::logic_error("unknown kind of model folder");
+}
+
+void check_weights(const Weights& weights, const std::vector<WeightShape>& expected) {
   std::vector<std::string> faults;
   for (const auto& [name, shape] : expected) {
-    if (!files.contains(name)) {
+    if (!weights.contains(name)) {
       faults.push_back(fmt::format("{} is missing (expected shape [{}])", name, fmt::join(shape, ", ")));
-    } else if (files.stored(name).shape != shape) {
-      faults.push_back(fmt::format("{} in {} has shape [{}], but config.json asks for [{}]", name,
-                                   files.file_of(name), fmt::join(files.stored(name).shape, ", "),
-                                   fmt::join(shape, ", ")));
+      continue;
     }
+    const StoredWeight& stored = weights.at(name);
+    if (stored.shape == shape) continue;
+    faults.push_back(fmt::format("{} in {} has shape [{}], but the configuration asks for [{}]", name,
+                                 std::filesystem::path(stored.path).filename().string(),
+                                 fmt::join(stored.shape, ", "), fmt::join(shape, ", ")));
   }
   if (faults.empty()) return;
   constexpr size_t kShown = 8;
   const size_t shown = std::min(kShown, faults.size());
-  throw CheckpointError(
-      fmt::format("{}: {} weights do not fit config.json:\n  {}{}\nThe folder mixes two models, or its "
-                  "download is incomplete.",
-                  folder.string(), faults.size(), fmt::join(faults.begin(), faults.begin() + shown, "\n  "),
-                  faults.size() > shown ? fmt::format("\n  … and {} more", faults.size() - shown) : ""));
+  throw CheckpointError(fmt::format(
+      "{}: {} weights do not fit {}:\n  {}{}\nThe folder mixes two models, or its download is incomplete.",
+      weights.folder().string(), faults.size(), model_config_name(weights.folder()),
+      fmt::join(faults.begin(), faults.begin() + static_cast<ptrdiff_t>(shown), "\n  "),
+      faults.size() > shown ? fmt::format("\n  … and {} more", faults.size() - shown) : ""));
 }
 
 namespace {
 
 /// Weights that this architecture does not have are probably a sign of another one.
-void warn_left_over(const std::filesystem::path& folder, const SafetensorsFolder& files,
-                    const std::vector<WeightShape>& expected, bool tied) {
+void warn_left_over(const Weights& weights, const std::vector<WeightShape>& expected, bool tied) {
   std::set<std::string> known;
   for (const auto& weight : expected) known.insert(weight.name);
   if (tied) known.insert("lm_head.weight");
   std::vector<std::string> left;
-  for (const auto& name : files.names()) {
+  for (const auto& [name, weight] : weights.all()) {
     if (!known.contains(name) && !name.ends_with("rotary_emb.inv_freq")) left.push_back(name);
   }
   if (left.empty()) return;
-  log::warning(fmt::format(
-      "{}: {} tensors are not part of the LLaMA that config.json describes and are ignored, e.g. {}",
-      folder.string(), left.size(), left.front()));
+  log::warning(
+      fmt::format("{}: {} tensors are not part of the LLaMA that {} describes and are ignored, e.g. {}",
+                  weights.folder().string(), left.size(), model_config_name(weights.folder()), left.front()));
 }
 
-at::Tensor load_weight(const SafetensorsFolder& files, const std::string& name, at::ScalarType type) {
-  const at::Tensor stored = files.load(name);
-  if (!stored.is_floating_point()) {
-    throw CheckpointError(
-        fmt::format("{}: {} has type {}; expected F32, BF16 or F16. Quantised checkpoints are not read: "
-                    "take the unquantised one.",
-                    files.path_of(name), name, files.stored(name).dtype));
-  }
-  return stored.to(type);
+at::Tensor load_checked(const Weights& weights, const std::string& name, at::ScalarType type) {
+  const StoredWeight& stored = weights.at(name);
+  if (at::isFloatingType(stored.parts().type())) return load_weight(stored, type);
+  throw CheckpointError(
+      fmt::format("{}: {} has type {}; expected F32, BF16 or F16. Quantised checkpoints are not read: "
+                  "take the unquantised one.",
+                  stored.path, name, stored.dtype));
 }
 
-std::string most_common_type(const SafetensorsFolder& files, const std::vector<WeightShape>& expected) {
+std::string most_common_type(const Weights& weights, const std::vector<WeightShape>& expected) {
   std::map<at::ScalarType, int64_t> counts;
-  for (const auto& weight : expected) ++counts[files.load(weight.name).scalar_type()];
+  for (const auto& weight : expected) ++counts[weights.at(weight.name).parts().type()];
   const auto most =
       std::max_element(counts.begin(), counts.end(), [](auto& a, auto& b) { return a.second < b.second; });
   return dtype_name(most->first);
@@ -92,21 +122,16 @@ std::string most_common_type(const SafetensorsFolder& files, const std::vector<W
 
 }  // namespace
 
-LoadedModel load_hugging_face(const std::filesystem::path& folder, at::ScalarType type) {
+LoadedModel load_model(const std::filesystem::path& folder, at::ScalarType type) {
   const LlamaConfig config = read_llama_config(folder);
-  const SafetensorsFolder files(folder, "model");
+  const Weights files = open_weights(folder, config);
   const auto expected = weight_shapes(config);
-  check_weights(folder, files, expected);
-  warn_left_over(folder, files, expected, config.tie_word_embeddings);
-
-  Sha256 digest;
-  for (const auto& [name, shape] : expected) {
-    digest_tensor(digest, name, files.stored(name).dtype, shape, files.bytes(name));
-  }
+  check_weights(files, expected);
+  warn_left_over(files, expected, config.tie_word_embeddings);
   auto weights =
-      make_weights(config, [&](const std::string& name) { return load_weight(files, name, type); });
+      make_weights(config, [&](const std::string& name) { return load_checked(files, name, type); });
   return {.model = Llama(config, std::move(weights), type),
-          .fingerprint = digest.hex_digest(),
+          .fingerprint = base_fingerprint(files, expected),
           .stored_type = most_common_type(files, expected)};
 }
 
@@ -121,8 +146,9 @@ LoadedModel random_llama(const LlamaConfig& config, uint64_t seed, at::ScalarTyp
                 : bias ? Init::constant(0)
                        : Init::normal(0, config.initializer_range),
                 seed, name);
-    digest_tensor(digest, name, "F32", shape,
-                  {static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
+    const WeightParts parts{.shape = shape, .parts = {values}};
+    digest_tensor(digest, {name, shape}, "F32", parts.byte_size(),
+                  [&](size_t begin, size_t count) { return parts.read(begin, count); });
     tensors[name] = values.to(type);
   }
   auto weights = make_weights(config, [&](const std::string& name) { return tensors.at(name); });

@@ -5,6 +5,9 @@
 #include <excitor/model/llama_config.h>
 #include <excitor/util/error.h>
 
+#include "meta_config.h"
+#include "model_folder.h"
+
 namespace excitor {
 namespace {
 
@@ -36,16 +39,8 @@ void check_required(const Json& json, Problems& problems) {
 }  // namespace
 
 LlamaConfig read_llama_config(const std::filesystem::path& folder) {
-  namespace fs = std::filesystem;
-  if (!fs::is_directory(folder)) {
-    throw ConfigError(fmt::format("{}: no such model folder; expected a Hugging Face folder with config.json",
-                                  folder.string()));
-  }
-  const fs::path path = folder / "config.json";
-  if (!fs::exists(path)) {
-    throw ConfigError(
-        fmt::format("{}: has no config.json, so it is not a Hugging Face model folder", folder.string()));
-  }
+  if (model_folder_kind(folder) == ModelFolder::meta) return read_meta_config(folder);
+  const std::filesystem::path path = folder / "config.json";
   const Json json = read_json_file(path);
   if (!json.is_object())
     throw CheckpointError(

@@ -5,8 +5,11 @@
 #include <stdexcept>
 #include <utility>
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/cat.h>
+
+#include <excitor/tensor/autograd.h>
 
 namespace excitor {
 namespace {
@@ -46,7 +49,10 @@ at::Tensor Llama::hidden(const TokenBatch& batch, const ForwardOptions& options)
   const ModelBypass& bypass = bypass_of(options);
   const Step step = begin_pass(batch, options);
   at::Tensor x = bypass.embed(weights_.embedding, batch.ids).to(activation_type_);  // [T,D]
-  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) x = decoder_layer(i, x, step, options);
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+    const bool recompute = options.recompute_layers && any_requires_grad({x});
+    x = recompute ? recomputed_layer(i, x, step, options) : decoder_layer(i, x, step, options);
+  }
   for (int64_t i = 0; options.cache && i < batch.segments.count(); ++i) {
     options.cache->advance(i, batch.segments.length(i));
   }
@@ -82,6 +88,23 @@ at::Tensor Llama::decoder_layer(int64_t index, at::Tensor x, const Step& whole,
   const at::Tensor up = bypass.project(Projection::up, weights->linear(Projection::up), h, step);  // [R,F]
   return at::add(
       x, bypass.project(Projection::down, weights->linear(Projection::down), silu_mul(gate, up), step));
+}
+
+at::Tensor Llama::recomputed_layer(int64_t index, const at::Tensor& x, const Step& step,
+                                   const ForwardOptions& options) const {
+  at::Tensor output;
+  {
+    const at::NoGradGuard no_grad;
+    output = decoder_layer(index, x, step, options);
+  }
+  auto backward = [this, index, x = x.detach(), step, options](const at::Tensor& grad,
+                                                               const std::vector<bool>&) {
+    const at::AutoGradMode record(true);
+    const at::Tensor input = x.detach().requires_grad_();
+    run_backward(decoder_layer(index, input, step, options), grad);  // accumulates into the parameters
+    return std::vector<at::Tensor>{input.grad()};
+  };
+  return attach_backward("RecomputedLayer", output, {x}, std::move(backward));
 }
 
 at::Tensor Llama::attention(int64_t index, const at::Tensor& x, const Step& step,

@@ -62,7 +62,11 @@ at::Tensor attach_backward(const char* name, at::Tensor output, const std::vecto
 }
 
 void run_backward(const at::Tensor& loss) {
-  torch::autograd::backward({loss}, {at::ones_like(loss)});
+  run_backward(loss, at::ones_like(loss));
+}
+
+void run_backward(const at::Tensor& output, const at::Tensor& grad_output) {
+  torch::autograd::backward({output}, {grad_output});
 }
 
 }  // namespace excitor

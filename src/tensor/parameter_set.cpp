@@ -97,4 +97,11 @@ ParameterSet initialise(const std::vector<ParameterSpec>& specs, uint64_t seed,
   return parameters;
 }
 
+std::string name_inside_layer(std::string_view name) {
+  constexpr std::string_view kPrefix = "base_model.model.", kLayers = "model.layers.";
+  if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
+  if (name.starts_with(kLayers)) name.remove_prefix(name.find('.', kLayers.size()) + 1);
+  return std::string(name);
+}
+
 }  // namespace excitor

@@ -3,26 +3,18 @@
 #include <system_error>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <excitor/tensor/safetensors.h>
 #include <excitor/util/error.h>
-#include <excitor/util/json.h>
 
 #include "safetensors_header.h"
+#include "shard_index.h"
 
 namespace excitor {
 namespace {
 
 namespace fs = std::filesystem;
-using WeightMap = std::map<std::string, std::string, std::less<>>;  // tensor -> shard
 using Shards = std::map<std::string, std::shared_ptr<const SafetensorsFile>, std::less<>>;
-
-/// Without std::filesystem_error: a folder that may not be read is one without the file.
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
 
 /// Files in `folder` that may hold weights, for the message that ours are missing.
 std::vector<std::string> weight_files(const fs::path& folder) {
@@ -51,72 +43,16 @@ std::vector<std::string> weight_files(const fs::path& folder) {
                   others.empty() ? "no weights" : fmt::format("{}", fmt::join(others, ", "))));
 }
 
-Json read_index_json(const fs::path& index) {
-  try {
-    return read_json_file(index);
-  } catch (const ConfigError& error) {
-    throw CheckpointError(fmt::format("{}; {}", error.what(), kDamaged));
-  }
-}
-
-void check_shard_name(const std::string& name, const fs::path& index) {
-  const bool plain = !name.empty() && name != "." && name != ".." &&
-                     name.find_first_of("/\\") == std::string::npos && name.find('\0') == std::string::npos;
-  if (!plain) {
-    throw CheckpointError(
-        fmt::format("{}: the shard {} is not a plain file name in the same folder; correct the index",
-                    index.string(), quote_name(name)));
-  }
-}
-
-WeightMap read_index(const fs::path& index) {
-  const Json json = read_index_json(index);
-  const auto found = json.is_object() ? json.find("weight_map") : json.end();
-  if (found == json.end() || !found->is_object()) {
-    throw CheckpointError(
-        fmt::format("{}: expected an object with the object weight_map; {}", index.string(), kDamaged));
-  }
-  WeightMap map;
-  for (const auto& [tensor, shard] : found->items()) {
-    if (!shard.is_string()) {
-      throw CheckpointError(
-          fmt::format("{}: weight_map: tensor {}: found {}, expected the name of a file; {}", index.string(),
-                      quote_name(tensor), describe_value(shard), kDamaged));
-    }
-    check_shard_name(shard.get<std::string>(), index);
-    map.emplace(tensor, shard.get<std::string>());
-  }
-  return map;
-}
-
-Shards open_shards(const WeightMap& map, const fs::path& folder, const fs::path& index) {
+Shards open_shards(const ShardOfTensor& shard_of, const fs::path& folder, const fs::path& index) {
   Shards shards;
-  for (const auto& [tensor, shard] : map) {
-    if (shards.contains(shard)) continue;
-    if (!is_there(folder / shard)) {
-      throw CheckpointError(
-          fmt::format("{}: the shard {} is missing in this folder; download it", index.string(), shard));
-    }
-    shards.emplace(shard, SafetensorsFile::open(folder / shard));
+  std::map<std::string, std::vector<std::string>> tensors_of_shard;
+  for (const std::string& shard : shards_of(shard_of)) {
+    const auto file = SafetensorsFile::open(folder / shard);
+    for (const auto& [tensor, stored] : file->tensors()) tensors_of_shard[shard].push_back(tensor);
+    shards.emplace(shard, file);
   }
+  check_shard_index(shard_of, index, tensors_of_shard);
   return shards;
-}
-
-void check_index(const WeightMap& map, const Shards& shards, const fs::path& index) {
-  std::map<std::string_view, std::string_view> shard_of;
-  for (const auto& [shard, file] : shards) {
-    for (const auto& [tensor, stored] : file->tensors()) {
-      const auto [first, is_new] = shard_of.emplace(tensor, shard);
-      if (is_new) continue;
-      throw CheckpointError(fmt::format("{}: tensor {} stands in two shards, {} and {}; download them again",
-                                        index.string(), quote_name(tensor), first->second, shard));
-    }
-  }
-  for (const auto& [tensor, shard] : map) {
-    if (shards.at(shard)->contains(tensor)) continue;
-    throw CheckpointError(fmt::format("{}: tensor {} is not in its shard {}; download index and shard again",
-                                      index.string(), quote_name(tensor), shard));
-  }
 }
 
 }  // namespace
@@ -130,10 +66,9 @@ SafetensorsFolder::SafetensorsFolder(const fs::path& folder, const std::string& 
     return;
   }
   if (!is_there(index)) fail_no_weights(folder, stem);
-  const WeightMap map = read_index(index);
-  const Shards shards = open_shards(map, folder, index);
-  check_index(map, shards, index);
-  for (const auto& [tensor, shard] : map) files_.emplace(tensor, shards.at(shard));
+  const ShardOfTensor shard_of = read_shard_index(index);
+  const Shards shards = open_shards(shard_of, folder, index);
+  for (const auto& [tensor, shard] : shard_of) files_.emplace(tensor, shards.at(shard));
 }
 
 const SafetensorsFile& SafetensorsFolder::file(std::string_view name) const {

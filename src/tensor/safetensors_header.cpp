@@ -206,4 +206,9 @@ std::string quote_name(std::string_view name) {
          (name.size() > kShown ? "…" : "");
 }
 
+std::string safetensors_dtype(at::ScalarType type) {
+  const StorageType* known = find_storage_type(type);
+  return known == nullptr ? c10::toString(type) : std::string(known->name);
+}
+
 }  // namespace excitor

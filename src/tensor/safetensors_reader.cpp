@@ -1,9 +1,6 @@
-#include <cstring>
-
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <fmt/format.h>
 
+#include <excitor/tensor/mapped_tensor.h>
 #include <excitor/tensor/safetensors.h>
 #include <excitor/util/error.h>
 
@@ -64,10 +61,6 @@ const StoredTensor& find_tensor(const SafetensorsFile& file, std::string_view na
   return found->second;
 }
 
-bool is_aligned(const std::byte* data, size_t bytes) {
-  return reinterpret_cast<uintptr_t>(data) % bytes == 0;
-}
-
 }  // namespace
 
 std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path) {
@@ -100,14 +93,8 @@ at::Tensor SafetensorsFile::load(std::string_view name) const {
         fmt::format("{}: tensor {}: its dtype {} can't be loaded; convert it to F32, F16 or BF16",
                     path().string(), quote_name(name), stored.dtype));
   }
-  const auto data = bytes(name);
-  if (!data.empty() && is_aligned(data.data(), static_cast<size_t>(type->bits / 8))) {
-    const auto keep_mapping = [file = shared_from_this()](void*) {};
-    return at::from_blob(const_cast<std::byte*>(data.data()), stored.shape, keep_mapping, *type->aten);
-  }
-  at::Tensor copy = at::empty(stored.shape, *type->aten);
-  if (!data.empty()) std::memcpy(copy.mutable_data_ptr(), data.data(), data.size());
-  return copy;
+  const std::shared_ptr<const MappedFile> mapping(shared_from_this(), &file_);
+  return tensor_over_file(mapping, bytes(name), stored.shape, *type->aten);
 }
 
 }  // namespace excitor

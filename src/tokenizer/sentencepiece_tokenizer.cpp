@@ -7,7 +7,6 @@
 
 #include <excitor/util/error.h>
 #include <excitor/util/sha256.h>
-#include <excitor/util/utf8.h>
 
 #include "model_proto_check.h"
 #include "words.h"
@@ -27,16 +26,14 @@ class SentencePieceTokenizer final : public Tokenizer {
   SentencePieceTokenizer(std::string_view content, const std::string& name) : name_(name) {
     sha256_ = sha256_hex(content);
     load(content);
+    adds_leading_space_ = adds_dummy_prefix(content);
     word_by_word_ = encodes_word_by_word(content);
     bos_ = required_id(processor_.bos_id(), "BOS");
     eos_ = required_id(processor_.eos_id(), "EOS");
   }
 
   std::vector<TokenId> encode(std::string_view text) const override {
-    if (const size_t offset = find_invalid_utf8(text); offset != std::string_view::npos) {
-      throw DataError(fmt::format("the text is not valid UTF-8: byte 0x{:02X} at offset {}; save it as UTF-8",
-                                  static_cast<unsigned char>(text[offset]), offset));
-    }
+    require_utf8(text);
     if (!word_by_word_) return encode_whole(text);
     std::vector<TokenId> ids;
     for_each_word(text, [&](std::string_view word) { append_word(word, ids); });
@@ -54,6 +51,13 @@ class SentencePieceTokenizer final : public Tokenizer {
     require_in_vocabulary(id);
     return processor_.IdToPiece(id);
   }
+
+  std::optional<TokenId> find_control(std::string_view name) const override {
+    const TokenId id = processor_.PieceToId(name);
+    if (processor_.IsUnknown(id) || processor_.IsByte(id)) return std::nullopt;
+    return id;
+  }
+  bool adds_leading_space() const override { return adds_leading_space_; }
 
   int64_t vocab_size() const override { return processor_.GetPieceSize(); }
   TokenId bos() const override { return bos_; }
@@ -118,6 +122,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   sentencepiece::SentencePieceProcessor processor_;
   TokenId bos_ = -1;
   TokenId eos_ = -1;
+  bool adds_leading_space_ = true;
   bool word_by_word_ = false;
   mutable WordCache words_;
 };

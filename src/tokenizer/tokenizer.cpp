@@ -1,14 +1,14 @@
 #include <excitor/tokenizer/tokenizer.h>
 
-#include <algorithm>
-#include <cctype>
-
 #include <fmt/format.h>
 
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
+#include <excitor/util/utf8.h>
 
 #include "sentencepiece_tokenizer.h"
+#include "tiktoken_file.h"
+#include "tokenizer_json.h"
 
 namespace excitor {
 namespace {
@@ -24,23 +24,18 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, refused);
 }
 
-/// A Meta download keeps one tokenizer.model beside the folders of the sizes (7B/params.json).
+/// tokenizer.model first. A Meta download keeps one beside the folders of the sizes (7B/params.json).
 std::vector<fs::path> candidates(const fs::path& folder) {
   std::vector<fs::path> files{folder / kModelFile};
   if (is_there(folder / "params.json")) files.push_back((folder / ".." / kModelFile).lexically_normal());
+  files.push_back(folder / kHuggingFaceFile);
   return files;
 }
 
 [[noreturn]] void throw_not_found(const fs::path& folder) {
-  if (is_there(folder / kHuggingFaceFile)) {
-    throw CheckpointError(
-        fmt::format("{} holds a {}, which is not read yet, and no {}; put the model's SentencePiece "
-                    "file beside it",
-                    folder.string(), kHuggingFaceFile, kModelFile));
-  }
   throw CheckpointError(
-      fmt::format("no tokenizer in {}: looked for {}; copy the file that belongs to the model there",
-                  folder.string(), kModelFile));
+      fmt::format("no tokenizer in {}: looked for {} and {}; copy the file that belongs to the model there",
+                  folder.string(), kModelFile, kHuggingFaceFile));
 }
 
 fs::path find_tokenizer_file(const fs::path& folder_or_file) {
@@ -55,18 +50,7 @@ fs::path find_tokenizer_file(const fs::path& folder_or_file) {
   throw_not_found(folder_or_file);
 }
 
-/// LLaMA 3's file: lines of a base64 text, a space and a rank.
-bool looks_like_tiktoken(std::string_view content) {
-  const std::string_view line = content.substr(0, content.find('\n'));
-  const size_t space = line.find(' ');
-  if (space == 0 || space == line.npos || space + 1 == line.size() || line.size() > 400) return false;
-  const auto is_base64 = [](unsigned char c) { return std::isalnum(c) || c == '+' || c == '/' || c == '='; };
-  const auto is_digit = [](unsigned char c) { return std::isdigit(c) || c == '\r'; };
-  return std::ranges::all_of(line.substr(0, space), is_base64) &&
-         std::ranges::all_of(line.substr(space + 1), is_digit);
-}
-
-/// Says what a file is that is no SentencePiece model but something often found in its place.
+/// Says what a file is that is no tokenizer but something often found in its place.
 void reject_other_kinds(std::string_view content, const std::string& name) {
   if (content.empty()) throw CheckpointError(fmt::format("{} is empty; copy it again from its source", name));
   if (content.starts_with("version https://git-lfs")) {
@@ -75,24 +59,18 @@ void reject_other_kinds(std::string_view content, const std::string& name) {
                     "folder",
                     name));
   }
-  if (content.front() == '{') {
-    throw CheckpointError(
-        fmt::format("{} is JSON (a Hugging Face tokenizer.json?), which is not read yet; a SentencePiece "
-                    "{} is expected",
-                    name, kModelFile));
-  }
   if (content.front() == '<') {
     throw CheckpointError(
         fmt::format("{} is a web page, not a tokenizer: the download answered with an error; get it "
                     "again",
                     name));
   }
-  if (looks_like_tiktoken(content)) {
-    throw CheckpointError(
-        fmt::format("{} is a tiktoken vocabulary (LLaMA 3), which is not read yet; a SentencePiece "
-                    "model (LLaMA 1 and 2) is expected",
-                    name));
-  }
+}
+
+/// By its name too, so that a damaged one is told what is wrong with it. Neither SentencePiece models nor
+/// tiktoken files begin with '{'.
+bool is_json(std::string_view content, const fs::path& file) {
+  return file.extension() == ".json" || content.front() == '{';
 }
 
 }  // namespace
@@ -109,10 +87,47 @@ std::vector<TokenId> Tokenizer::encode_answer(std::string_view text) const {
   return ids;
 }
 
+void Tokenizer::require_utf8(std::string_view text) {
+  const size_t offset = find_invalid_utf8(text);
+  if (offset == text.npos) return;
+  throw DataError(fmt::format("the text is not valid UTF-8: byte 0x{:02X} at offset {}; save it as UTF-8",
+                              static_cast<unsigned char>(text[offset]), offset));
+}
+
+EncodedPieces Tokenizer::encode_pieces(const std::vector<TemplatePiece>& pieces) const {
+  EncodedPieces encoded;
+  for (const TemplatePiece& piece : pieces) {
+    const std::vector<TokenId> ids = encode_piece(piece);
+    encoded.ids.insert(encoded.ids.end(), ids.begin(), ids.end());
+    encoded.supervised.resize(encoded.ids.size(), piece.supervised ? 1 : 0);
+  }
+  return encoded;
+}
+
+std::vector<TokenId> Tokenizer::encode_piece(const TemplatePiece& piece) const {
+  switch (piece.kind) {
+    case TemplatePiece::Kind::text:
+      return encode(piece.leading_space && !adds_leading_space() ? " " + piece.text : piece.text);
+    case TemplatePiece::Kind::bos:
+      return {bos()};
+    case TemplatePiece::Kind::eos:
+      return {eos()};
+    case TemplatePiece::Kind::control:
+      break;
+  }
+  if (const auto id = find_control(piece.text)) return {*id};
+  throw CheckpointError(fmt::format(
+      "the vocabulary has no control token {}, which the prompt template needs; choose a template "
+      "that belongs to the model",
+      piece.text));
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& folder_or_file) {
   const fs::path file = find_tokenizer_file(folder_or_file);
   const std::string content = read_file(file);
   reject_other_kinds(content, file.string());
+  if (is_json(content, file)) return make_hugging_face_tokenizer(content, file);
+  if (looks_like_tiktoken(content)) return make_tiktoken_tokenizer(content, file.string());
   return make_sentencepiece_tokenizer(content, file.string());
 }
 

@@ -10,12 +10,6 @@ constexpr std::string_view kSpaceSymbol = "▁";  // U+2581
 constexpr size_t kLongestWord = 48;             // bytes
 constexpr size_t kWordsPerShard = 20000;
 
-/// "▁▁the" is fine, "the▁" and "of▁the" are not.
-bool holds_inner_space(std::string_view piece) {
-  while (piece.starts_with(kSpaceSymbol)) piece.remove_prefix(kSpaceSymbol.size());
-  return piece.find(kSpaceSymbol) != piece.npos;
-}
-
 bool allows_word_by_word(const ProtobufField& field) {
   using namespace model_proto;
   switch (field.number) {
@@ -47,6 +41,16 @@ bool encodes_word_by_word(std::string_view content) {
     if (!allows_word_by_word(reader.next())) return false;
   }
   return true;
+}
+
+bool adds_dummy_prefix(std::string_view content) {
+  const std::string_view normalizer = find_content(content, model_proto::kNormalizerSpec);
+  return find_integer(normalizer, model_proto::kAddDummyPrefix, 1) != 0;
+}
+
+bool holds_inner_space(std::string_view piece) {
+  while (piece.starts_with(kSpaceSymbol)) piece.remove_prefix(kSpaceSymbol.size());
+  return piece.find(kSpaceSymbol) != piece.npos;
 }
 
 void for_each_word(std::string_view text, const std::function<void(std::string_view)>& visit) {

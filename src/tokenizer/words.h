@@ -21,6 +21,12 @@ namespace excitor {
 /// a model found undamaged.
 bool encodes_word_by_word(std::string_view content);
 
+/// True when the model puts one ▁ in front of every text (add_dummy_prefix).
+bool adds_dummy_prefix(std::string_view content);
+
+/// True for a piece with ▁ behind another character: "▁▁the" is none, "the▁" and "of▁the" are.
+bool holds_inner_space(std::string_view piece);
+
 /// Calls `visit` with each word. Texts are split at a space between another character and anything; that
 /// space belongs to no word, further spaces to the word that follows.
 void for_each_word(std::string_view text, const std::function<void(std::string_view)>& visit);

@@ -67,15 +67,20 @@ void AdamW::load_state(const std::function<at::Tensor(const std::string&)>& look
   }
 }
 
-at::Tensor clip_grad_norm(const ParameterSet& parameters, double max_norm) {
+GradNorms clip_grad_norm(const ParameterSet& parameters, double max_norm) {
   const at::NoGradGuard no_grad;
+  GradNorms norms;
   std::vector<at::Tensor> grads;
-  for (const auto& entry : parameters.entries()) {
-    if (entry.tensor.grad().defined()) grads.push_back(entry.tensor.grad());
+  for (const auto& [name, tensor] : parameters.entries()) {
+    if (!tensor.grad().defined()) continue;
+    norms.names.push_back(name);
+    grads.push_back(tensor.grad());
   }
-  const at::Tensor norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(grads)));
-  if (max_norm > 0) at::_foreach_mul_(grads, norm.add(1e-6).reciprocal_().mul_(max_norm).clamp_max_(1.0));
-  return norm;
+  norms.each = at::stack(at::_foreach_norm(grads));
+  norms.total = at::linalg_vector_norm(norms.each);
+  if (max_norm > 0)
+    at::_foreach_mul_(grads, norms.total.add(1e-6).reciprocal_().mul_(max_norm).clamp_max_(1.0));
+  return norms;
 }
 
 }  // namespace excitor

@@ -1,7 +1,6 @@
 #include <excitor/train/run_folder.h>
 
-#include <algorithm>
-#include <charconv>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -39,10 +38,6 @@ void flatten(const Json& json, const std::string& prefix, std::map<std::string, 
 
 }  // namespace
 
-fs::path RunFolder::checkpoint_folder(int64_t step) const {
-  return path_ / "checkpoints" / fmt::format("step-{}", step);
-}
-
 RunState RunFolder::state() const {
   bool started = false, ended = false;
   for (const char* name : {"config.json", "metrics.jsonl", "adapter", "model", "checkpoints"})
@@ -56,20 +51,6 @@ RunState RunFolder::state() const {
 Json RunFolder::recorded_config() const {
   if (!fs::exists(path_ / "config.json")) return Json();
   return read_json_file(path_ / "config.json");
-}
-
-std::vector<int64_t> RunFolder::checkpoints() const {
-  std::vector<int64_t> steps;
-  std::error_code absent;
-  for (const auto& entry : fs::directory_iterator(path_ / "checkpoints", absent)) {
-    const std::string name = entry.path().filename().string();
-    int64_t step = 0;
-    if (!name.starts_with("step-")) continue;
-    const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), step);
-    if (error == std::errc() && end == name.data() + name.size()) steps.push_back(step);
-  }
-  std::sort(steps.begin(), steps.end());
-  return steps;
 }
 
 void RunFolder::check_writable() const {
@@ -102,12 +83,6 @@ void RunFolder::cut_metrics(int64_t steps) const {
     if (steps > 0 && !later) kept += line + "\n";
   });
   if (fs::exists(metrics_file())) write_file_atomically(metrics_file(), kept);
-}
-
-void RunFolder::remove_old_checkpoints(int64_t limit) const {
-  const std::vector<int64_t> steps = checkpoints();
-  const int64_t excess = limit == 0 ? 0 : static_cast<int64_t>(steps.size()) - limit;
-  for (int64_t i = 0; i < excess; ++i) fs::remove_all(checkpoint_folder(steps[i]));
 }
 
 std::vector<std::string> differing_keys(const Json& recorded, const Json& now) {

@@ -42,9 +42,19 @@ void TrainSettings::describe(Describer& d) {
        {"bf16", Precision::bf16},
        {"fp16", Precision::fp16}},
       "Type of the activations; auto: the base's. Trainable tensors, optimiser and loss are fp32 always.");
-  d.field("gradient_checkpointing", gradient_checkpointing,
-          "Compute activations again in the backward pass instead of keeping them; not in this version.");
+  d.field(
+      "gradient_checkpointing", gradient_checkpointing,
+      "Compute each layer again in the backward pass instead of keeping its activations: less memory, about "
+      "a third slower, the same result.");
   d.field("deterministic", deterministic, "The same configuration gives the same bits on the same machine.");
+  d.field(
+      "max_nonfinite_steps", max_nonfinite_steps,
+      "Steps whose loss or gradients are not finite are left out; after this many in a row the run stops.",
+      kCount);
+  d.field(
+      "memory_probe", memory_probe,
+      "Compute the largest micro-batch before the first step, so that memory runs out at once or not at all; "
+      "default: in runs of more than 100 steps.");
 }
 
 int64_t TrainSettings::examples_per_step(int64_t processes) const {
@@ -55,7 +65,17 @@ void EvalSettings::describe(Describer& d) {
   d.field("eval_steps", eval_steps,
           "Optimiser steps between evaluations on the held-back examples; default: each epoch.", kAtLeastOne);
   d.optional_object("forgetting", forgetting,
-                    "Measure the loss on held-out text with and without the bypass.");
+                    "Measure loss and KL divergence on held-out text with and without the bypass.");
+  d.field(
+      "health", health,
+      "At evaluations, also record gates, the share of attention that the bypass moves, and gradient norms.");
+  d.field("sample_prompts", sample_prompts, "Instructions that are answered greedily at each evaluation.");
+  d.field("sample_max_new_tokens", sample_max_new_tokens, "Longest answer to them, in tokens.", kCount);
+  d.field("early_stopping_patience", early_stopping_patience,
+          "Evaluations in a row without a better eval loss after which the run ends; default: never.",
+          kAtLeastOne);
+  d.field("early_stopping_threshold", early_stopping_threshold,
+          "An eval loss counts as better when it is lower by more than this.", kNonNegative);
 }
 
 void ForgettingSettings::describe(Describer& d) {
@@ -77,6 +97,8 @@ void CheckpointSettings::describe(Describer& d) {
   d.choice("resume", resume, {{"auto", Resume::automatic}, {"never", Resume::never}},
            "auto: an interrupted run in output_dir goes on from its newest checkpoint. never: output_dir "
            "must not hold a run.");
+  d.field("load_best_model_at_end", load_best_model_at_end,
+          "Write as the result what had the lowest eval loss (kept in best/) instead of the last state.");
 }
 
 }  // namespace excitor

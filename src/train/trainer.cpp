@@ -11,7 +11,10 @@
 
 #include <excitor/tensor/autograd.h>
 #include <excitor/tensor/fused.h>
+#include <excitor/tensor/out_of_memory.h>
 #include <excitor/train/batch.h>
+#include <excitor/train/evaluation.h>
+#include <excitor/util/log.h>
 #include <excitor/util/random.h>
 
 namespace excitor {
@@ -47,33 +50,25 @@ void check_gradients(const ParameterSet& parameters) {
                                      missing.size(), parameters.size(), missing.front()));
 }
 
-/// Rows of logits that exist at a time: about 64 MiB of fp32.
-int64_t chunk_rows_for(int64_t vocab_size) {
-  return std::clamp<int64_t>((int64_t{16} << 20) / vocab_size, 16, 1024);
-}
-
 }  // namespace
 
 Trainer::Trainer(const TrainingTask& task)
     : task_(task),
       sampler_(sampler_options(task)),
       schedule_(task.settings, sampler_.steps_per_epoch()),
-      optimizer_(task.parameters, optimizer_options(task.settings)) {}
+      optimizer_(task.parameters, optimizer_options(task.settings)),
+      scaler_(task.model.activation_type() == at::kHalf) {
+  for (const auto& entry : task.parameters.entries()) never_moved_.insert(entry.name);
+}
 
 StepMetrics Trainer::step() {
   const auto begin = std::chrono::steady_clock::now();
-  const std::vector<int64_t> examples = sampler_.global_batch(steps_done_);
   StepMetrics metrics;
-  metrics.label_tokens = count_labels(examples, task_.dataset);
+  metrics.examples = sampler_.global_batch(steps_done_);
+  metrics.label_tokens = count_labels(metrics.examples, task_.dataset);
   metrics.learning_rate = schedule_.learning_rate(steps_done_);
 
-  task_.parameters.clear_gradients();
-  at::Tensor loss = forward_backward(examples, metrics);
-  if (steps_done_ == 0) check_gradients(task_.parameters);
-  const at::Tensor norm = clip_grad_norm(task_.parameters, task_.settings.max_grad_norm);
-  metrics.loss = loss.item<double>();
-  metrics.grad_norm = norm.item<double>();
-  metrics.is_finite = std::isfinite(metrics.loss) && std::isfinite(metrics.grad_norm);
+  forward_backward(metrics.examples, metrics);
   if (metrics.is_finite) optimizer_.step(metrics.learning_rate);
 
   metrics.step = ++steps_done_;
@@ -82,15 +77,108 @@ StepMetrics Trainer::step() {
   return metrics;
 }
 
-at::Tensor Trainer::forward_backward(const std::vector<int64_t>& examples, StepMetrics& metrics) {
-  const double weight = 1.0 / static_cast<double>(metrics.label_tokens);
-  at::Tensor total;
-  for (const auto& indices : lay_into_micro_batches(examples, task_.dataset, task_.limits)) {
-    const at::Tensor loss = micro_batch_loss(indices, weight, metrics);
-    run_backward(loss);
-    total = total.defined() ? total.add_(loss.detach()) : loss.detach();
+void Trainer::forward_backward(const std::vector<int64_t>& examples, StepMetrics& metrics) {
+  do {
+    const at::Tensor loss = accumulate(examples, metrics);
+    if (steps_done_ == 0) check_gradients(task_.parameters);
+    unscale_gradients();
+    norms_ = clip_grad_norm(task_.parameters, task_.settings.max_grad_norm);
+    metrics.loss = loss.item<double>() / scaler_.scale();
+    metrics.grad_norm = norms_.total.item<double>();
+    metrics.is_finite = std::isfinite(metrics.loss) && std::isfinite(metrics.grad_norm);
+    // Gradients beyond fp16's range call for a smaller scale; a loss that is not finite does not.
+  } while (!metrics.is_finite && std::isfinite(metrics.loss) && scaler_.back_off());
+  if (!metrics.is_finite) return;
+  scaler_.succeed();
+  note_moved();
+}
+
+at::Tensor Trainer::accumulate(const std::vector<int64_t>& examples, StepMetrics& metrics) {
+  const double weight = scaler_.scale() / static_cast<double>(metrics.label_tokens);
+  for (;;) {
+    task_.parameters.clear_gradients();
+    metrics.tokens = 0;
+    try {
+      at::Tensor total;
+      for (const auto& indices : lay_into_micro_batches(examples, task_.dataset, task_.limits)) {
+        const at::Tensor loss = micro_batch_loss(indices, weight, metrics);
+        run_backward(loss);
+        total = total.defined() ? total.add_(loss.detach()) : loss.detach();
+      }
+      return total;
+    } catch (const std::exception& error) {
+      if (!is_out_of_memory(error) || !shrink_micro_batches(examples)) throw;
+    }
   }
-  return total;
+}
+
+bool Trainer::shrink_micro_batches(const std::vector<int64_t>& examples) {
+  size_t most = 0;
+  for (const auto& batch : lay_into_micro_batches(examples, task_.dataset, task_.limits))
+    most = std::max(most, batch.size());
+  if (most <= 1) return false;
+  MicroBatchLimits& limits = task_.limits;
+  limits.max_tokens = std::max<int64_t>(1, limits.max_tokens / 2);
+  limits.max_examples = std::max<int64_t>(1, limits.max_examples / 2);
+  log::warning(fmt::format("step {}: memory ran out; from here on micro-batches hold at most {}",
+                           steps_done_ + 1,
+                           limits.packing ? fmt::format("{} tokens", limits.max_tokens)
+                                          : fmt::format("{} examples", limits.max_examples)));
+  return true;
+}
+
+int64_t Trainer::probe_memory() {
+  std::vector<int64_t> largest;
+  int64_t most = 0;
+  for (int64_t step = 0; step < std::min(sampler_.steps_per_epoch(), total_steps()); ++step) {
+    for (auto& batch : lay_into_micro_batches(sampler_.global_batch(step), task_.dataset, task_.limits)) {
+      int64_t tokens = 0;
+      for (const int64_t index : batch) tokens += task_.dataset.tokens(index);
+      if (tokens <= most) continue;
+      most = tokens;
+      largest = std::move(batch);
+    }
+  }
+  StepMetrics ignored;
+  ignored.label_tokens = count_labels(largest, task_.dataset);
+  accumulate(largest, ignored);
+  task_.parameters.clear_gradients();
+  return most;
+}
+
+void Trainer::unscale_gradients() {
+  if (scaler_.scale() == 1) return;
+  const at::NoGradGuard no_grad;
+  for (const auto& entry : task_.parameters.entries()) {
+    if (entry.tensor.grad().defined()) entry.tensor.grad().div_(scaler_.scale());
+  }
+}
+
+void Trainer::note_moved() {
+  constexpr int64_t kStepsWatched = 3;
+  if (steps_done_ >= kStepsWatched || never_moved_.empty()) return;
+  const at::Tensor each = norms_.each.to(at::kCPU, at::kDouble);
+  for (size_t i = 0; i < norms_.names.size(); ++i) {
+    if (each[static_cast<int64_t>(i)].item<double>() > 0) never_moved_.erase(norms_.names[i]);
+  }
+}
+
+std::map<std::string, double> Trainer::gradient_norms() const {
+  std::map<std::string, double> squares;
+  if (!norms_.each.defined()) return squares;
+  const at::Tensor each = norms_.each.to(at::kCPU, at::kDouble);
+  for (size_t i = 0; i < norms_.names.size(); ++i) {
+    const double norm = each[static_cast<int64_t>(i)].item<double>();
+    squares[name_inside_layer(norms_.names[i])] += norm * norm;
+  }
+  for (auto& [name, square] : squares) square = std::sqrt(square);
+  return squares;
+}
+
+std::vector<NamedTensor> Trainer::state() const {
+  std::vector<NamedTensor> state = optimizer_.state();
+  for (NamedTensor& tensor : scaler_.state()) state.push_back(std::move(tensor));
+  return state;
 }
 
 at::Tensor Trainer::micro_batch_loss(const std::vector<int64_t>& indices, double weight,
@@ -100,34 +188,20 @@ at::Tensor Trainer::micro_batch_loss(const std::vector<int64_t>& indices, double
   StepNoise noise{.key = Random(task_.settings.seed, stream_of(kDropoutStream) + steps_done_).next_u64(),
                   .segment_keys = {}};
   for (const int64_t index : indices) noise.segment_keys.push_back(static_cast<uint64_t>(index));
-  const at::Tensor hidden = task_.model.hidden(
-      batch.tokens, {.bypass = &task_.bypass, .rows = batch.rows, .noise = std::move(noise)});
+  const at::Tensor hidden =
+      task_.model.hidden(batch.tokens, {.bypass = &task_.bypass,
+                                        .rows = batch.rows,
+                                        .noise = std::move(noise),
+                                        .recompute_layers = task_.settings.gradient_checkpointing});
   return cross_entropy(hidden, task_.model.head(&task_.bypass), batch.targets,
-                       {.weight = weight, .chunk_rows = chunk_rows_for(task_.model.config().vocab_size)});
+                       {.weight = weight, .chunk_rows = logit_rows(task_.model.config().vocab_size)});
 }
 
 void Trainer::resume(int64_t steps_done, const std::function<at::Tensor(const std::string&)>& state) {
   steps_done_ = steps_done;
   optimizer_.load_state(state);
-}
-
-EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const Dataset& dataset,
-                          const MicroBatchLimits& limits) {
-  const at::NoGradGuard no_grad;
-  std::vector<int64_t> all(dataset.size());
-  for (int64_t i = 0; i < dataset.size(); ++i) all[i] = i;
-  EvalMetrics metrics;
-  double sum = 0;
-  for (const auto& indices : lay_into_micro_batches(all, dataset, limits)) {
-    const LabelledBatch batch = make_batch(indices, dataset, model.device());
-    const at::Tensor hidden = model.hidden(batch.tokens, {.bypass = bypass, .rows = batch.rows});
-    sum += cross_entropy(hidden, model.head(bypass), batch.targets,
-                         {.chunk_rows = chunk_rows_for(model.config().vocab_size)})
-               .item<double>();
-    metrics.label_tokens += batch.labels();
-  }
-  metrics.loss = sum / static_cast<double>(metrics.label_tokens);
-  return metrics;
+  scaler_.load_state(state);
+  never_moved_.clear();  // was told at step 3 of the run, if any
 }
 
 }  // namespace excitor

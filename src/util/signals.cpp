@@ -7,16 +7,21 @@
 namespace excitor {
 namespace {
 
-constexpr std::array kSignals{SIGINT, SIGTERM};
+constexpr std::array kSignals{SIGINT, SIGTERM, SIGUSR1};
 
 // A handler reaches nothing but globals; these are the only mutable ones.
 std::atomic<int> requested_signal = 0;
+std::atomic<bool> save_requested = false;
 static_assert(std::atomic<int>::is_always_lock_free, "else a handler may not use it");
 std::array<struct sigaction, kSignals.size()> former_actions;
 
 /// Only async-signal-safe calls. The raised signal is blocked until this returns; then its default action
 /// ends us.
 extern "C" void remember_or_end(int signal_number) {
+  if (signal_number == SIGUSR1) {
+    save_requested = true;
+    return;
+  }
   int none = 0;
   if (requested_signal.compare_exchange_strong(none, signal_number)) return;
   struct sigaction end {};
@@ -29,6 +34,7 @@ extern "C" void remember_or_end(int signal_number) {
 
 StopSignals::StopSignals() {
   requested_signal = 0;
+  save_requested = false;
   struct sigaction action {};
   action.sa_handler = remember_or_end;
   action.sa_flags = SA_RESTART;  // reads and writes under way go on; the work polls requested()
@@ -43,6 +49,10 @@ StopSignals::~StopSignals() {
 
 int StopSignals::requested() noexcept {
   return requested_signal;
+}
+
+bool StopSignals::take_save_request() noexcept {
+  return save_requested.exchange(false);
 }
 
 }  // namespace excitor

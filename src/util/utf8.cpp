@@ -79,6 +79,16 @@ size_t find_invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
+std::string replace_invalid_utf8(std::string_view text) {
+  std::string replaced;
+  for (size_t invalid = 0; (invalid = find_invalid_utf8(text)) != text.npos;) {
+    replaced.append(text.substr(0, invalid)).append("\xEF\xBF\xBD");
+    const auto [length, valid] = character_at(text, invalid);
+    text.remove_prefix(invalid + (length == 0 ? 1 : valid));
+  }
+  return replaced.append(text);
+}
+
 size_t complete_utf8_prefix(std::string_view text) {
   for (size_t back = 1; back <= 3 && back <= text.size(); ++back) {
     const size_t offset = text.size() - back;

@@ -56,13 +56,11 @@ TEST(DataSettings, WhatIsWrittenReadsBackTheSame) {
 
 TEST(DataSettings, ImpossibleValuesAreNamedWithTheirPath) {
   DataSettings settings;
-  EXPECT_THAT(
-      read(R"({"val_size": -1, "max_seq_length": 1, "on_long_example": "cut", "prompt_template": "alpacca",
+  EXPECT_THAT(read(R"({"val_size": -1, "max_seq_length": 1, "on_long_example": "cut",
                        "train": [{"path": "a", "format": "csv"}]})",
-           settings),
-      UnorderedElementsAre(HasSubstr("data.val_size"), HasSubstr("data.max_seq_length"),
-                           HasSubstr("data.on_long_example"), HasSubstr("data.prompt_template"),
-                           HasSubstr("data.train[0].format")));
+                   settings),
+              UnorderedElementsAre(HasSubstr("data.val_size"), HasSubstr("data.max_seq_length"),
+                                   HasSubstr("data.on_long_example"), HasSubstr("data.train[0].format")));
 }
 
 TEST(DataSettings, AFileIsAnObjectNotAName) {

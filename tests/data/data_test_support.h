@@ -33,6 +33,8 @@ class ByteTokenizer final : public Tokenizer {
     return text;
   }
   std::string piece(TokenId id) const override { return decode({id}); }
+  std::optional<TokenId> find_control(std::string_view) const override { return std::nullopt; }
+  bool adds_leading_space() const override { return false; }
   int64_t vocab_size() const override { return 259; }
   TokenId bos() const override { return 1; }
   TokenId eos() const override { return 2; }

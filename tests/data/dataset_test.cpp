@@ -46,6 +46,8 @@ class BrokenTokenizer final : public Tokenizer {
   std::vector<TokenId> encode(std::string_view) const override { throw std::bad_alloc(); }
   std::string decode(const std::vector<TokenId>&) const override { return ""; }
   std::string piece(TokenId) const override { return ""; }
+  std::optional<TokenId> find_control(std::string_view) const override { return std::nullopt; }
+  bool adds_leading_space() const override { return false; }
   int64_t vocab_size() const override { return 3; }
   TokenId bos() const override { return 1; }
   TokenId eos() const override { return 2; }

@@ -38,7 +38,8 @@ const std::vector<std::pair<std::string, std::string>>& methods_and_settings() {
       {"excitor",
        R"({"adapter_len": 3, "adapter_layers": 1, "r": 2, "prompt_attention": "full_width", "add_before_rotation": true})"},
       {"adapter", R"({"adapter_len": 3, "adapter_layers": 2})"},
-      {"adapter", R"({"adapter_len": 3, "adapter_layers": 1, "gate": "per_layer", "gate_activation": "none"})"},
+      {"adapter",
+       R"({"adapter_len": 3, "adapter_layers": 1, "gate": "per_layer", "gate_activation": "none"})"},
       {"adapter_v2", R"({"adapter_len": 3, "adapter_layers": 2})"},
       {"adapter_v2", R"({"adapter_len": 0, "scale_position": "input"})"},
       {"adapter_v2",
@@ -94,10 +95,11 @@ class Conformance : public testing::TestWithParam<Case> {
     return base_->model.logits(base_->model.hidden(batch, {.bypass = bypass}), bypass);
   }
   /// Mean loss of predicting fixed targets at some rows.
-  at::Tensor loss(const TokenBatch& batch) const {
+  at::Tensor loss(const TokenBatch& batch, bool recompute_layers = false) const {
     const at::Tensor rows = at::tensor({1, 2, 4, 6}, at::kLong),
                      targets = at::tensor({3, 1, 4, 1}, at::kLong);
-    const at::Tensor hidden = base_->model.hidden(batch, {.bypass = bypass_.get(), .rows = rows});
+    const at::Tensor hidden = base_->model.hidden(
+        batch, {.bypass = bypass_.get(), .rows = rows, .recompute_layers = recompute_layers});
     return cross_entropy(hidden, base_->model.head(bypass_.get()), targets,
                          {.weight = 0.25, .chunk_rows = 3});
   }
@@ -173,6 +175,19 @@ TEST_P(Conformance, GradientsEqualCentralDifferences) {
     leaves.push_back(entry.tensor);
   }
   expect_gradients([&] { return loss(batch); }, leaves, 1e-5);
+}
+
+TEST_P(Conformance, RecomputedLayersGiveTheSameGradients) {
+  prepare(at::kDouble, /*moved=*/true);
+  const TokenBatch batch = test::random_batch({5, 3});
+  run_backward(loss(batch));
+  std::vector<at::Tensor> kept;
+  for (const auto& entry : parameters_.entries()) kept.push_back(entry.tensor.grad().clone());
+  parameters_.clear_gradients();
+  run_backward(loss(batch, /*recompute_layers=*/true));
+  size_t i = 0;
+  for (const auto& [name, tensor] : parameters_.entries())
+    EXPECT_TRUE(tensor.grad().equal(kept[i++])) << name;
 }
 
 TEST_P(Conformance, SavedAndLoadedItGivesTheSameBits) {

@@ -30,7 +30,7 @@ void write_model(const std::filesystem::path& folder, const LlamaConfig& config,
 /// The message of the error that loading ends with.
 std::string load_error(const std::filesystem::path& folder) {
   try {
-    load_hugging_face(folder, at::kFloat);
+    load_model(folder, at::kFloat);
   } catch (const Error& error) {
     return error.what();
   }
@@ -41,12 +41,12 @@ void expect_contains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is not in: " << text;
 }
 
-TEST(LoadHuggingFace, ReadsBackEveryWeightOfEveryShape) {
+TEST(LoadModel, ReadsBackEveryWeightOfEveryShape) {
   for (const auto& [name, config] : test::base_shapes()) {
     const TemporaryFolder folder;
     const Llama model = test::tiny_llama(config, at::kFloat).model;
     write_model(folder.path(), config, tensors_of(model));
-    const LoadedModel loaded = load_hugging_face(folder.path(), at::kFloat);
+    const LoadedModel loaded = load_model(folder.path(), at::kFloat);
     for (const auto& weight : weight_shapes(config)) {
       EXPECT_TRUE(base_weight(loaded.model, weight.name).equal(base_weight(model, weight.name)))
           << name << " " << weight.name;
@@ -55,22 +55,22 @@ TEST(LoadHuggingFace, ReadsBackEveryWeightOfEveryShape) {
   }
 }
 
-TEST(LoadHuggingFace, FingerprintChangesWithTheContentAndNotWithTheSharding) {
+TEST(LoadModel, FingerprintChangesWithTheContentAndNotWithTheSharding) {
   const TemporaryFolder one, sharded, changed;
   const LlamaConfig config = test::tiny_config();
   auto tensors = tensors_of(test::tiny_llama(config, at::kFloat).model);
   write_model(one.path(), config, tensors);
   write_file_atomically(sharded / "config.json", write_llama_config(config, "float32").dump());
   write_safetensors_folder(sharded.path(), "model", tensors, 4000);
-  EXPECT_EQ(load_hugging_face(one.path(), at::kFloat).fingerprint,
-            load_hugging_face(sharded.path(), at::kFloat).fingerprint);
+  EXPECT_EQ(load_model(one.path(), at::kFloat).fingerprint,
+            load_model(sharded.path(), at::kFloat).fingerprint);
   tensors[3].tensor = tensors[3].tensor.add(1e-3);
   write_model(changed.path(), config, tensors);
-  EXPECT_NE(load_hugging_face(one.path(), at::kFloat).fingerprint,
-            load_hugging_face(changed.path(), at::kFloat).fingerprint);
+  EXPECT_NE(load_model(one.path(), at::kFloat).fingerprint,
+            load_model(changed.path(), at::kFloat).fingerprint);
 }
 
-TEST(LoadHuggingFace, MissingAndMisshapenTensorsAreNamedTogether) {
+TEST(LoadModel, MissingAndMisshapenTensorsAreNamedTogether) {
   const TemporaryFolder folder;
   const LlamaConfig config = test::tiny_config();
   auto tensors = tensors_of(test::tiny_llama(config, at::kFloat).model);
@@ -85,7 +85,7 @@ TEST(LoadHuggingFace, MissingAndMisshapenTensorsAreNamedTogether) {
   expect_contains(message, "model.norm.weight in model.safetensors has shape [17]");
 }
 
-TEST(LoadHuggingFace, QuantisedWeightsAreRefused) {
+TEST(LoadModel, QuantisedWeightsAreRefused) {
   const TemporaryFolder folder;
   const LlamaConfig config = test::tiny_config();
   auto tensors = tensors_of(test::tiny_llama(config, at::kFloat).model);

@@ -70,7 +70,7 @@ WRONG = {
     "unknown option before": (["--verbose", "train", "x.json"], ["--verbose"]),
     "no configuration": (["train"], ["config"]),
     "no kind": (["inspect"], ["subcommand"]),
-    "unknown kind": (["inspect", "weights"], ["weights"]),
+    "unknown kind": (["inspect", "waits"], ["waits"]),
     "no model": (["generate", "--prompt", "a"], ["model"]),
     "no value": (["generate", "m", "--prompt"], ["--prompt"]),
     "no ids": (["inspect", "logits", "m", "--output", "x"], ["--ids"]),
@@ -175,7 +175,7 @@ def test_schema_is_a_schema(schema):
 
 
 def test_schema_accepts_the_shipped_configurations(schema):
-    files = sorted((REPOSITORY / "configs").rglob("*.json"))
+    files = sorted(file for file in (REPOSITORY / "configs").rglob("*.json") if file.name != "config.json")
     assert files
     for file in files:
         assert faults(without_comments(file.read_text()), schema) == [], file

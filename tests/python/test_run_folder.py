@@ -56,7 +56,8 @@ def usual(tmp_path_factory, model):
 
 def test_files(usual):
     run, done = usual
-    assert files_of(run) == ["adapter", *(f"adapter/{name}" for name in RESULT_FILES), "config.json", "log.txt", "metrics.jsonl"]
+    assert files_of(run) == ["adapter", *(f"adapter/{name}" for name in RESULT_FILES), "best", *(f"best/{name}" for name in RESULT_FILES),
+                             "config.json", "log.txt", "metrics.jsonl"]
     log = (run / "log.txt").read_text()
     for line in done.stderr.splitlines():
         if not line.startswith("training data"):  # said before the folder was made
@@ -67,7 +68,7 @@ def test_files(usual):
 def test_metrics(usual):
     run, _ = usual
     kinds = [row["event"] for row in metrics(run)]
-    assert kinds == ["start", "eval"] + (["step"] * 3 + ["eval"]) * 3 + ["end"]
+    assert kinds == ["start", "eval", "health"] + (["step"] * 3 + ["eval", "health"]) * 3 + ["end"]
     steps = events(run, "step")
     assert all(set(row) >= STEP_KEYS for row in steps)
     assert [row["step"] for row in steps] == list(range(1, 10))

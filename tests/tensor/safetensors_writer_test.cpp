@@ -149,9 +149,27 @@ TEST(SafetensorsFolderWriter, DoesNotLeaveTwoModelsInOneFolder) {
   EXPECT_THROW(write_safetensors_folder(sharded.path(), "model", five_tensors(), 1000), CheckpointError);
 }
 
+TEST(SafetensorsFolderWriter, PlannedTensorsAreMadeOneAfterTheOther) {
+  const TemporaryFolder folder;
+  int made = 0;
+  std::vector<PlannedTensor> planned;
+  for (const auto& [name, tensor] : five_tensors()) {
+    planned.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), [&made, tensor = tensor] {
+                         ++made;
+                         return tensor;
+                       }});
+  }
+  write_safetensors_folder(folder.path(), "model", planned, 100);
+  EXPECT_EQ(made, 5);
+  const SafetensorsFolder read(folder.path(), "model");
+  for (const auto& [name, tensor] : five_tensors()) EXPECT_TRUE(at::equal(read.load(name), tensor)) << name;
+  planned[0].shape = {7};
+  EXPECT_THROW(write_safetensors_folder(folder.path(), "other", planned, 1000), std::logic_error);
+}
+
 TEST(SafetensorsFolderWriter, AnEmptyModelIsAFileWithoutTensors) {
   const TemporaryFolder folder;
-  write_safetensors_folder(folder.path(), "model", {}, 100);
+  write_safetensors_folder(folder.path(), "model", std::vector<NamedTensor>{}, 100);
   EXPECT_TRUE(SafetensorsFolder(folder.path(), "model").names().empty());
 }
 

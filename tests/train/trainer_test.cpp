@@ -6,38 +6,14 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/methods/registry.h>
-#include <excitor/train/run_folder.h>
 #include <excitor/util/error.h>
-#include <excitor/util/files.h>
 
 #include "model/tiny_llama.h"
+#include "sentences.h"
 #include "tensor/numeric_gradient.h"
-#include "util/temporary_folder.h"
 
 namespace excitor {
 namespace {
-
-/// Examples of given lengths; the second half of each is labels.
-class Sentences final : public Dataset {
- public:
-  explicit Sentences(const std::vector<int64_t>& lengths) {
-    for (const int64_t n : lengths) {
-      Example example;
-      for (int64_t t = 0; t < n; ++t) {
-        example.ids.push_back(static_cast<TokenId>((7 * t + 3 * n) % 23));
-        example.supervised.push_back(t >= n / 2 && t > 0);
-      }
-      examples_.push_back(std::move(example));
-    }
-  }
-  int64_t size() const override { return static_cast<int64_t>(examples_.size()); }
-  Example example(int64_t i) const override { return examples_[i]; }
-  int64_t tokens(int64_t i) const override { return examples_[i].tokens(); }
-  int64_t labels(int64_t i) const override { return examples_[i].labels(); }
-
- private:
-  std::vector<Example> examples_;
-};
 
 /// A run of `steps` steps of LoRA with dropout, from the same start, laid out as asked.
 struct Outcome {
@@ -51,6 +27,25 @@ struct Layout {
   MicroBatchLimits limits;
 };
 
+/// A bypass that has memory for some tokens only.
+class SmallMemory : public ModelBypass {
+ public:
+  SmallMemory(const ModelBypass& bypass, int64_t tokens) : bypass_(bypass), tokens_(tokens) {}
+  const LayerBypass& layer(int64_t index) const override {
+    if (index > 0 && computing_ > tokens_) throw std::bad_alloc();
+    return bypass_.layer(index);
+  }
+  at::Tensor embed(const Linear& frozen, const at::Tensor& ids) const override {
+    computing_ = ids.size(0);
+    return bypass_.embed(frozen, ids);
+  }
+
+ private:
+  const ModelBypass& bypass_;
+  int64_t tokens_;
+  mutable int64_t computing_ = 0;
+};
+
 class TrainerTest : public testing::Test {
  protected:
   Outcome train(const Layout& layout, int64_t steps, int64_t stop_and_resume_after = -1) {
@@ -60,10 +55,11 @@ class TrainerTest : public testing::Test {
     settings.gradient_accumulation_steps = layout.accumulation;
     settings.max_steps = steps;
     settings.learning_rate = 1e-2;
-    auto bypass = method_->bypass(base_.model.config(), parameters);
+    const auto bypass = method_->bypass(base_.model.config(), parameters);
+    const SmallMemory limited(*bypass, small_memory_);
     const auto make = [&] {
       return Trainer({.model = base_.model,
-                      .bypass = *bypass,
+                      .bypass = limited,
                       .parameters = parameters,
                       .dataset = data_,
                       .settings = settings,
@@ -71,6 +67,7 @@ class TrainerTest : public testing::Test {
     };
     Outcome outcome;
     Trainer trainer = make();
+    if (probe_) trainer.probe_memory();
     while (!trainer.finished()) {
       if (trainer.steps_done() == stop_and_resume_after) {
         std::map<std::string, at::Tensor> state;
@@ -105,9 +102,11 @@ class TrainerTest : public testing::Test {
     return initialise(method_->parameters(base_.model.config()), 5, at::TensorOptions(at::kDouble), nullptr);
   }
 
+  int64_t small_memory_ = 1 << 20;  ///< tokens that memory suffices for
+  bool probe_ = false;
   LoadedModel base_ = test::tiny_llama(test::tiny_config());
   std::unique_ptr<Method> method_ = make_method("lora");
-  Sentences data_{{9, 4, 12, 7, 3, 10, 8, 5}};
+  test::Sentences data_{{9, 4, 12, 7, 3, 10, 8, 5}};
 };
 
 TEST_F(TrainerTest, LossAndUpdateDoNotDependOnTheSplitIntoMicroBatches) {
@@ -134,6 +133,67 @@ TEST_F(TrainerTest, StoppedAndResumedInTheMiddleOfAnEpochItGivesTheSameBits) {
   EXPECT_EQ(resumed.losses, straight.losses);
   for (size_t i = 0; i < straight.parameters.size(); ++i)
     EXPECT_TRUE(resumed.parameters[i].equal(straight.parameters[i]));
+}
+
+TEST_F(TrainerTest, WhenMemoryRunsOutMicroBatchesAreSplitWithTheSameResult) {
+  const Outcome whole = train({.micro_batch_size = 8, .limits = {.max_tokens = 1000}}, 4);
+  small_memory_ = 15;
+  for (const bool packing : {true, false}) {
+    const Outcome split = train(
+        {.micro_batch_size = 8, .limits = {.packing = packing, .max_examples = 8, .max_tokens = 1000}}, 4);
+    for (size_t i = 0; i < whole.losses.size(); ++i) {
+      EXPECT_NEAR(split.losses[i], whole.losses[i], 1e-9);
+      EXPECT_NEAR(split.norms[i], whole.norms[i], 1e-9);
+    }
+  }
+}
+
+TEST_F(TrainerTest, WhenOneExampleIsTooMuchMemoryItIsAnError) {
+  small_memory_ = 8;
+  EXPECT_THROW(train({.micro_batch_size = 8, .limits = {.max_tokens = 1000}}, 1), std::bad_alloc);
+}
+
+TEST_F(TrainerTest, TheMemoryProbeLeavesNoTrace) {
+  const Outcome plain = train({.micro_batch_size = 3, .limits = {.max_tokens = 30}}, 4);
+  probe_ = true;
+  const Outcome probed = train({.micro_batch_size = 3, .limits = {.max_tokens = 30}}, 4);
+  EXPECT_EQ(probed.losses, plain.losses);
+  for (size_t i = 0; i < plain.parameters.size(); ++i)
+    EXPECT_TRUE(probed.parameters[i].equal(plain.parameters[i]));
+}
+
+TEST_F(TrainerTest, ATensorThatNoGradientReachesIsNamed) {
+  // B starts at zero: A has a gradient from the second step on.
+  ParameterSet parameters = fresh();
+  auto bypass = method_->bypass(base_.model.config(), parameters);
+  Trainer trainer({.model = base_.model, .bypass = *bypass, .parameters = parameters, .dataset = data_});
+  trainer.step();
+  EXPECT_EQ(trainer.never_moved().size(), parameters.size() / 2);
+  EXPECT_TRUE(trainer.never_moved().begin()->ends_with("lora_A.weight"));
+  trainer.step();
+  EXPECT_TRUE(trainer.never_moved().empty());
+  EXPECT_GT(trainer.gradient_norms().at("mlp.up_proj.lora_A.weight"), 0);
+}
+
+TEST(LossScaler, IsHalvedUntilGradientsFitAndGrowsAgain) {
+  LossScaler scaler(/*enabled=*/true);
+  EXPECT_EQ(scaler.scale(), 65536);
+  EXPECT_TRUE(scaler.back_off());
+  EXPECT_EQ(scaler.scale(), 32768);
+  for (int i = 0; i < 1999; ++i) scaler.succeed();
+  EXPECT_EQ(scaler.scale(), 32768);
+  scaler.succeed();
+  EXPECT_EQ(scaler.scale(), 65536);
+  while (scaler.back_off()) {
+  }
+  EXPECT_EQ(scaler.scale(), 1);
+}
+
+TEST(LossScaler, OutsideFp16ItDoesNothing) {
+  LossScaler scaler(/*enabled=*/false);
+  EXPECT_EQ(scaler.scale(), 1);
+  EXPECT_FALSE(scaler.back_off());
+  EXPECT_TRUE(scaler.state().empty());
 }
 
 TEST_F(TrainerTest, LossFalls) {
@@ -210,51 +270,10 @@ TEST(ClipGradNorm, ScalesAllGradientsToTheJointNorm) {
   parameters.entries()[0].tensor.mutable_grad() = at::full({2}, 3.0f);
   parameters.entries()[1].tensor.mutable_grad() = at::full({2}, 4.0f);
   const double norm = std::sqrt(2 * 9 + 2 * 16);
-  EXPECT_NEAR(clip_grad_norm(parameters, 0).item<double>(), norm, 1e-5);
+  EXPECT_NEAR(clip_grad_norm(parameters, 0).total.item<double>(), norm, 1e-5);
   EXPECT_FLOAT_EQ(parameters.entries()[0].tensor.grad()[0].item<float>(), 3);
   clip_grad_norm(parameters, 1);
   EXPECT_NEAR(parameters.entries()[0].tensor.grad()[0].item<double>(), 3 / norm, 1e-6);
-}
-
-TEST(RunFolder, TellsAnUnfinishedRunFromAFinishedOneAndCutsMetrics) {
-  const TemporaryFolder folder;
-  const RunFolder run(folder / "run");
-  EXPECT_EQ(run.state(), RunState::none);
-  run.begin({{"a", 1}});
-  EXPECT_EQ(run.state(), RunState::unfinished);
-  write_file_atomically(
-      run.metrics_file(),
-      "{\"event\":\"step\",\"step\":1}\n{\"event\":\"step\",\"step\":2}\n{\"event\":\"step\",\"st");
-  run.cut_metrics(1);
-  EXPECT_EQ(read_file(run.metrics_file()), "{\"event\":\"step\",\"step\":1}\n");
-  write_file_atomically(run.metrics_file(), "{\"event\":\"end\",\"step\":2}\n");
-  EXPECT_EQ(run.state(), RunState::finished);
-}
-
-TEST(RunFolder, KeepsTheNewestCheckpointsAndIgnoresUnfinishedOnes) {
-  const TemporaryFolder folder;
-  const RunFolder run(folder.path());
-  for (const int step : {2, 10, 4}) std::filesystem::create_directories(run.checkpoint_folder(step));
-  std::filesystem::create_directories(folder / "checkpoints" / ".step-12.tmp-1-0");
-  EXPECT_EQ(run.checkpoints(), (std::vector<int64_t>{2, 4, 10}));
-  run.remove_old_checkpoints(2);
-  EXPECT_EQ(run.checkpoints(), (std::vector<int64_t>{4, 10}));
-}
-
-TEST(RunFolder, AFileInThePlaceOfAFolderCantBeWrittenTo) {
-  const TemporaryFolder folder;
-  write_file_atomically(folder / "file", "x");
-  EXPECT_THROW(RunFolder(folder / "file" / "run").check_writable(), IoError);
-  EXPECT_NO_THROW(RunFolder(folder / "new" / "run").check_writable());
-  EXPECT_FALSE(std::filesystem::exists(folder / "new"));
-}
-
-TEST(DifferingKeys, LeaveOutWhatMayChange) {
-  const Json before = {
-      {"train", {{"seed", 1}, {"epochs", 2}}}, {"logging", {{"logging_steps", 1}}}, {"output_dir", "a"}};
-  const Json after = {
-      {"train", {{"seed", 1}, {"epochs", 3}}}, {"logging", {{"logging_steps", 5}}}, {"output_dir", "b"}};
-  EXPECT_EQ(differing_keys(before, after), std::vector<std::string>{"train.epochs"});
 }
 
 }  // namespace

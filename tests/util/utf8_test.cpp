@@ -63,5 +63,15 @@ TEST(Utf8, APrefixDoesNotWaitForBytesThatCanNeverBecomeACharacter) {
   EXPECT_EQ(complete_utf8_prefix(""), 0u);
 }
 
+TEST(Utf8, WhatIsInvalidIsReplacedOnceForEachBeginningOfACharacter) {
+  EXPECT_EQ(replace_invalid_utf8("a€b"), "a€b");
+  EXPECT_EQ(replace_invalid_utf8("a\xE2\x82"
+                                 "b"),
+            "a\uFFFDb");
+  EXPECT_EQ(replace_invalid_utf8("\x80\xFF"), "\uFFFD\uFFFD");
+  EXPECT_EQ(replace_invalid_utf8("\xF0\x9F\x98\xE2\x82"), "\uFFFD\uFFFD");
+  EXPECT_EQ(replace_invalid_utf8(""), "");
+}
+
 }  // namespace
 }  // namespace excitor

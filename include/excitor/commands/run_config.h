@@ -58,6 +58,11 @@ struct RunConfig {
 /// checks everything that needs no weights. Throws ConfigError with all problems at once.
 RunConfig read_run_config(const std::filesystem::path& file, const std::vector<std::string>& overrides);
 
+/// The same for `excitor check`: models and data that are not there are added to `missing` and are no error,
+/// so that everything else can be looked at.
+RunConfig read_run_config(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                          Problems& missing);
+
 /// Every setting with its default written out.
 Json write_run_config(RunConfig& config);
 

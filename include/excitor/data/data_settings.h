@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include <excitor/util/describe.h>
 
 namespace excitor {
@@ -21,8 +23,8 @@ struct DataSettings {
   std::vector<DataFileSettings> train;
   std::vector<DataFileSettings> validation;  ///< instead of val_size
   int64_t val_size = 0;                      ///< the last N examples are held back; 0: none
-  std::string prompt_template = "alpaca";
-  int64_t max_seq_length = 512;  ///< tokens an example may have, BOS and EOS included
+  Json prompt_template = "alpaca";           ///< a name or an object (PromptTemplate)
+  int64_t max_seq_length = 512;              ///< tokens an example may have, BOS and EOS included
   LongExamples on_long_example = LongExamples::truncate;
   bool packing = true;
   bool train_on_inputs = false;

@@ -34,7 +34,7 @@ struct DatasetReport {
   int64_t continued = 0;      ///< text documents that did not fit one window and go on in further examples
   int64_t dropped = 0;        ///< left out for their length
   int64_t empty = 0;          ///< rows {"text"} without text, left out
-  int64_t ending_in_eos = 0;  ///< examples whose last label is EOS
+  int64_t ending_in_eos = 0;  ///< examples whose last label is EOS, or what ends the template's answers
 };
 
 struct LoadedDataset {
@@ -44,12 +44,14 @@ struct LoadedDataset {
 
 /// Reads and tokenises `files` (in parallel threads, the order of the files kept).
 ///
-/// alpaca: BOS + prompt, answer + EOS; the answer's tokens and EOS are labels, with train_on_inputs all but
+/// alpaca: messages as the prompt template lays them out, prompt and answer encoded apart; the answer's
+/// tokens and what ends it (EOS, in some templates another token) are labels, with train_on_inputs all but
 /// BOS. text: a document is BOS + text + EOS, all but BOS labels; the prompt template is not applied, and
 /// with on_long_example truncate a long document loses nothing: it goes on in the next window, each window
 /// starting with BOS, the last ending with EOS.
 ///
-/// Throws ConfigError for a file that does not exist or a format that can't be told, and DataError that lists
+/// Throws ConfigError for a file that does not exist, a format that can't be told, or a prompt template that
+/// needs control tokens which the vocabulary lacks, and DataError that lists
 /// the first 20 bad examples with their number. Errors name file and line (JSONL), row (JSON array) or first
 /// line (text): a row of a wrong type or without `instruction`/`output`, broken JSON, text that is not UTF-8,
 /// an answer that is empty, an example without a label after truncation, an example that is too long when

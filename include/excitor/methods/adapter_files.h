@@ -2,8 +2,14 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <nlohmann/json.hpp>
 
 #include <excitor/methods/method.h>
 #include <excitor/model/llama_config.h>
@@ -11,12 +17,15 @@
 
 namespace excitor {
 
-/// What an adapter was trained on and with; empty strings where a file does not say.
+/// What an adapter was trained on and with; empty where a file does not say.
 struct AdapterOrigin {
   std::string base_model_name_or_path;
   std::string base_fingerprint;
   std::string tokenizer_sha256;
-  std::string prompt_template;
+  Json prompt_template = "";  ///< a name or an object (PromptTemplate)
+
+  /// The template in one line: its name, or the object as JSON.
+  std::string template_text() const;
 };
 
 /// The settings of an adapter folder, without its weights.
@@ -49,5 +58,13 @@ struct AdapterExpectation {
 /// another base or tokenizer is a CheckpointError that names it.
 LoadedAdapter load_adapter(const std::filesystem::path& folder, const LlamaConfig& model,
                            const AdapterExpectation& expected);
+
+/// The tensors of a file by their names.
+using TensorsByName = std::map<std::string, at::Tensor, std::less<>>;
+
+/// Copies of `tensors` in fp32 as the parameters of `specs`. Throws CheckpointError that lists, behind
+/// `where` (the file), those that are missing, left over, or of another shape or kind of type.
+ParameterSet match_parameters(const std::vector<ParameterSpec>& specs, const TensorsByName& tensors,
+                              const std::string& where);
 
 }  // namespace excitor

@@ -5,26 +5,35 @@
 #include <string>
 
 #include <excitor/model/llama.h>
-#include <excitor/tensor/safetensors.h>
+#include <excitor/tensor/weights.h>
 
 namespace excitor {
 
 /// A loaded base and what identifies it.
 struct LoadedModel {
   Llama model;
-  std::string fingerprint;  ///< hash of names, shapes, stored types and samples of the content
+  std::string fingerprint;  ///< see base_fingerprint
   std::string stored_type;  ///< "bfloat16": the type of most weights in the file
 };
 
-/// Throws CheckpointError that lists the tensors that are missing or have another shape than config.json
-/// demands.
-void check_weights(const std::filesystem::path& folder, const SafetensorsFolder& files,
-                   const std::vector<WeightShape>& expected);
+/// The weights in a model's folder by Hugging Face name: safetensors or PyTorch's .bin beside config.json
+/// (safetensors when both are there), or Meta's consolidated.NN.pth beside params.json. Throws ConfigError
+/// and CheckpointError as read_llama_config, SafetensorsFolder and read_torch_file.
+Weights open_weights(const std::filesystem::path& folder, const LlamaConfig& config);
 
-/// Loads a Hugging Face folder (safetensors, one file or shards). fp32 weights of an fp32 file stay in its
-/// mapping. Throws CheckpointError that names file and tensor: missing, of another shape, not a floating
-/// type; weights left over that no LLaMA of this config.json has are reported by a warning.
-LoadedModel load_hugging_face(const std::filesystem::path& folder, at::ScalarType type);
+/// Throws CheckpointError that lists the tensors that are missing or have another shape than the
+/// configuration demands.
+void check_weights(const Weights& weights, const std::vector<WeightShape>& expected);
+
+/// What identifies a base: a hash of names, shapes, stored types and samples of the content, the same for
+/// every kind of folder. check_weights must have passed.
+std::string base_fingerprint(const Weights& weights, const std::vector<WeightShape>& expected);
+
+/// Loads a model's folder of any of these kinds. Weights that are stored in `type` as Hugging Face lays them
+/// out stay in the mapping of their file. Throws CheckpointError that names file and tensor: missing, of
+/// another shape, not a floating type; weights left over that no LLaMA of this configuration has are reported
+/// by a warning.
+LoadedModel load_model(const std::filesystem::path& folder, at::ScalarType type);
 
 /// Random weights: normal with initializer_range, norms one, biases zero (as transformers initialises).
 LoadedModel random_llama(const LlamaConfig& config, uint64_t seed, at::ScalarType type);

@@ -42,6 +42,9 @@ struct ForwardOptions {
   /// no others after attention.
   at::Tensor rows = {};
   std::optional<StepNoise> noise = {};  ///< training only
+  /// Gradient checkpointing (arXiv 1604.06174): a layer keeps its input alone and is computed again in the
+  /// backward pass. Bypass and model must live until then.
+  bool recompute_layers = false;
 };
 
 class Llama {
@@ -67,6 +70,10 @@ class Llama {
   Step begin_pass(const TokenBatch& batch, const ForwardOptions& options) const;
   at::Tensor decoder_layer(int64_t index, at::Tensor x, const Step& whole,
                            const ForwardOptions& options) const;
+  /// decoder_layer() that saves nothing but x. Where x needs no gradient (at the lowest adapted layer) it is
+  /// decoder_layer() itself.
+  at::Tensor recomputed_layer(int64_t index, const at::Tensor& x, const Step& step,
+                              const ForwardOptions& options) const;
   at::Tensor attention(int64_t index, const at::Tensor& x, const Step& step,
                        const ForwardOptions& options) const;
 

@@ -53,13 +53,15 @@ struct LlamaConfig {
   void check(const std::string& path, Problems& problems) const;
 };
 
-/// Reads `folder`/config.json. Keys that LLaMA does not need are ignored; a model_type other than "llama" is
-/// refused. Throws ConfigError (no such folder, no config.json, not JSON) or CheckpointError (impossible
-/// shape), all faults at once.
+/// Reads `folder`/config.json of Hugging Face, or params.json of Meta (with what only the weights beside it
+/// tell: see src/model/meta_config.h). Keys that LLaMA does not need are ignored; a model_type other than
+/// "llama" is refused. Throws ConfigError (no such folder, neither file, not JSON) or CheckpointError
+/// (impossible shape), all faults at once.
 LlamaConfig read_llama_config(const std::filesystem::path& folder);
 
 /// Ids that end an answer: eos_token_id of config.json and of generation_config.json, where chat models list
-/// further ones. Throws CheckpointError when the latter is damaged.
+/// further ones. None for a Meta folder before LLaMA 3: the tokenizer's EOS ends an answer in any case. Throws
+/// CheckpointError when the latter is damaged.
 std::vector<int64_t> read_end_ids(const std::filesystem::path& folder, const LlamaConfig& config);
 
 /// config.json as transformers 4 and 5 read it: rope in both spellings, `torch_dtype` and `dtype`.

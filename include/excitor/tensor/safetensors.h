@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -79,9 +80,20 @@ class SafetensorsFolder {
   std::map<std::string, std::shared_ptr<const SafetensorsFile>, std::less<>> files_;  ///< tensor -> its shard
 };
 
+/// "F16": how the format spells a type; c10's name for one that it does not have.
+std::string safetensors_dtype(at::ScalarType type);
+
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;  ///< on any device; written contiguously
+};
+
+/// A tensor that is made when its turn to be written comes, so that no more than one is in memory.
+struct PlannedTensor {
+  std::string name;
+  at::ScalarType type;
+  std::vector<int64_t> shape;
+  std::function<at::Tensor()> make;  ///< called once; gives `type` and `shape`
 };
 
 /// Writes one file, atomically: tensors with wide elements first, then by name, so that each is aligned for
@@ -97,5 +109,7 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Name
 /// read instead.
 void write_safetensors_folder(const std::filesystem::path& folder, const std::string& stem,
                               const std::vector<NamedTensor>& tensors, uint64_t max_shard_bytes);
+void write_safetensors_folder(const std::filesystem::path& folder, const std::string& stem,
+                              const std::vector<PlannedTensor>& tensors, uint64_t max_shard_bytes);
 
 }  // namespace excitor

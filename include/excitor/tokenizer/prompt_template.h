@@ -1,9 +1,13 @@
-// How an instruction becomes the text of a prompt.
+// How messages become the text and the control tokens that a model was trained on.
 #pragma once
 
+#include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include <excitor/tokenizer/template_piece.h>
+#include <excitor/tokenizer/tokenizer.h>
+#include <excitor/util/json.h>
 
 namespace excitor {
 
@@ -13,21 +17,64 @@ struct Instruction {
   std::string input;
 };
 
-/// A named template. `alpaca` (Stanford Alpaca's two prompts) and `plain` (the text itself, nothing
-/// added; an input follows on the next line).
+enum class Role { system, user, assistant };
+
+/// One message of a conversation: an optional system message first, then user and assistant in turns.
+struct Message {
+  Role role = Role::user;
+  std::string content;
+  /// Of a user's message: the text that it is about (Alpaca's `input`). A template without a place for it
+  /// puts it on the line below the content.
+  std::string input = {};
+};
+
+/// A template known by name, or the user's own. BOS stands first in all of them.
+///
+/// alpaca: Stanford Alpaca's two prompts; a system message stands for their first paragraph, and a later turn
+///   begins with an empty line and "### Instruction:" (as in LLaMA-Factory), after the answer's EOS.
+/// llama2: BOS [INST] … [/INST] answer EOS for each turn (meta-llama/llama, chat_completion).
+/// llama3: headers and <|eot_id|> (meta-llama/llama3, ChatFormat); no date lines as in 3.1's own template.
+/// vicuna: FastChat's vicuna_v1.1 with its system message.
+/// chatml: <|im_start|> and <|im_end|>; no system message unless one is given.
+/// plain: the text itself, nothing added; later turns and a system message on lines of their own.
 class PromptTemplate {
  public:
-  /// Throws ConfigError for an unknown name (with the known ones).
-  explicit PromptTemplate(std::string_view name);
+  /// A name, or an object with the keys of describe_object(). Throws ConfigError: an unknown name or key
+  /// (with what may have been meant), a wrong type, no place for the instruction.
+  explicit PromptTemplate(const Json& name_or_object);
 
-  const std::string& name() const { return name_; }
-  /// The prompt that the answer is appended to without a space.
-  std::string render(const Instruction& instruction) const;
+  /// The name or the object that it was made from, to be recorded.
+  Json json() const;
+  /// The name, or "(its own)": for messages.
+  std::string name() const;
+
+  /// BOS and all messages, the last of which is the user's, up to where the assistant's answer begins: the
+  /// beginning of conversation() with that answer. Throws DataError: messages not in turns, or a system
+  /// message where the template has no place for one.
+  std::vector<TemplatePiece> prompt(const std::vector<Message>& messages) const;
+  std::vector<TemplatePiece> prompt(const Instruction& instruction) const;
+  /// BOS and all messages, the last of which is the assistant's. Each answer is supervised with what ends it
+  /// (EOS, <|eot_id|>, <|im_end|>). Throws as prompt().
+  std::vector<TemplatePiece> conversation(const std::vector<Message>& messages) const;
+
+  /// Ids of the control tokens that end an answer instead of EOS; empty where EOS does.
+  std::vector<TokenId> stop_ids(const Tokenizer& tokenizer) const;
+  /// Text that ends an answer instead of EOS; empty for the named templates.
+  std::vector<std::string> stop_texts() const;
+  /// Throws ConfigError that names the control tokens that the vocabulary lacks.
+  void check(const Tokenizer& tokenizer) const;
 
   static std::vector<std::string> known_names();
+  /// The keys of a user's own template, as a Markdown table and as JSON Schema.
+  static std::string object_reference();
+  static Json object_schema();
 
  private:
-  std::string name_;
+  struct Texts;
+  std::shared_ptr<const Texts> texts_;
 };
+
+/// An instruction as the one message that it is.
+std::vector<Message> messages_of(const Instruction& instruction);
 
 }  // namespace excitor

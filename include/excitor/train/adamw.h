@@ -39,8 +39,15 @@ class AdamW {
   std::vector<Group> groups_;
 };
 
+/// 2-norms of gradients, on the parameters' device.
+struct GradNorms {
+  at::Tensor total;                ///< of all together, a scalar
+  at::Tensor each;                 ///< [n] of the parameters that have a gradient
+  std::vector<std::string> names;  ///< [n]
+};
+
 /// Scales all gradients so that their joint 2-norm is at most `max_norm` (torch.nn.utils.clip_grad_norm_); 0:
-/// no clipping. Returns the norm before, a scalar on the parameters' device.
-at::Tensor clip_grad_norm(const ParameterSet& parameters, double max_norm);
+/// no clipping. Returns the norms before.
+GradNorms clip_grad_norm(const ParameterSet& parameters, double max_norm);
 
 }  // namespace excitor

@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-#include <excitor/tensor/parameter_set.h>
-#include <excitor/tensor/safetensors.h>
+#include <excitor/train/checkpoint_store.h>
 #include <excitor/util/json.h>
 
 namespace excitor {
@@ -27,14 +26,13 @@ class RunFolder {
   std::filesystem::path log_file() const { return path_ / "log.txt"; }
   std::filesystem::path adapter_folder() const { return path_ / "adapter"; }
   std::filesystem::path model_folder() const { return path_ / "model"; }
-  std::filesystem::path checkpoint_folder(int64_t step) const;
+  std::filesystem::path best_folder() const { return path_ / "best"; }
+  CheckpointStore checkpoints() const { return CheckpointStore(path_ / "checkpoints"); }
 
   /// none: absent or without files of a run; finished: metrics.jsonl has an "end".
   RunState state() const;
   /// config.json of the run that lies here.
   Json recorded_config() const;
-  /// Steps of the complete checkpoints, oldest first.
-  std::vector<int64_t> checkpoints() const;
 
   /// Throws IoError when the folder can't be made or written to; nothing is left behind.
   void check_writable() const;
@@ -42,8 +40,6 @@ class RunFolder {
   void begin(const Json& config) const;
   /// Cuts metrics.jsonl back to the first `steps` steps, so that each step stands in it once.
   void cut_metrics(int64_t steps) const;
-  /// Removes the oldest checkpoints until `limit` are left; 0: keeps all.
-  void remove_old_checkpoints(int64_t limit) const;
 
  private:
   std::filesystem::path path_;

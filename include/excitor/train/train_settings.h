@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <excitor/util/describe.h>
 
@@ -35,6 +36,8 @@ struct TrainSettings {
   Precision precision = Precision::automatic;  ///< of the activations
   bool gradient_checkpointing = false;
   bool deterministic = true;
+  int64_t max_nonfinite_steps = 10;  ///< in a row, before the run stops
+  std::optional<bool> memory_probe;  ///< default: for runs of more than 100 steps
   void describe(Describer& d);
   /// Examples of one optimiser step.
   int64_t examples_per_step(int64_t processes) const;
@@ -49,6 +52,11 @@ struct ForgettingSettings {
 struct EvalSettings {
   std::optional<int64_t> eval_steps;  ///< default: at the end of each epoch
   std::optional<ForgettingSettings> forgetting;
+  bool health = true;                       ///< also record gates, moved attention, gradient norms
+  std::vector<std::string> sample_prompts;  ///< answered at each evaluation
+  int64_t sample_max_new_tokens = 64;
+  std::optional<int64_t> early_stopping_patience;  ///< evaluations without a better eval loss
+  double early_stopping_threshold = 0;             ///< an eval loss this much lower is a better one
   void describe(Describer& d);
 };
 
@@ -63,6 +71,7 @@ struct CheckpointSettings {
   std::optional<double> save_seconds;  ///< seconds between checkpoints
   int64_t save_total_limit = 3;        ///< older ones are removed; 0: all are kept
   Resume resume = Resume::automatic;
+  bool load_best_model_at_end = false;  ///< the result is the adapter of the lowest eval loss
   void describe(Describer& d);
 };
 

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include <excitor/model/llama.h>
 #include <excitor/tensor/parameter_set.h>
 #include <excitor/train/adamw.h>
+#include <excitor/train/loss_scaler.h>
 #include <excitor/train/schedule.h>
 #include <excitor/train/train_settings.h>
 
@@ -28,13 +31,8 @@ struct StepMetrics {
   int64_t tokens = 0;
   int64_t label_tokens = 0;
   double seconds = 0;
-  bool is_finite = true;  ///< false: loss or gradients were not, and the update was left out
-};
-
-/// Mean loss over a dataset.
-struct EvalMetrics {
-  double loss = 0;
-  int64_t label_tokens = 0;
+  bool is_finite = true;          ///< false: loss or gradients were not, and the update was left out
+  std::vector<int64_t> examples;  ///< indices in the dataset
 };
 
 /// Everything a training run works on. What is referred to outlives the Trainer.
@@ -60,28 +58,46 @@ class Trainer {
   bool finished() const { return steps_done_ >= total_steps(); }
 
   /// forward and backward of the micro-batches, clip, update. Throws std::logic_error when a parameter gets
-  /// no gradient in the first step.
+  /// no gradient in the first step. When memory runs out the micro-batches are made smaller, for this and all
+  /// later steps, and the step is computed again; with single examples already it is an Error that says so.
   StepMetrics step();
 
+  /// Computes the largest micro-batch of the first epoch and drops its gradients: whether memory suffices
+  /// shows now and not hours later. Returns its tokens.
+  int64_t probe_memory();
+
+  /// 2-norms of the last step's gradients before clipping, joint over the layers, by the name inside a layer
+  /// ("self_attn.excitor_up.weight").
+  std::map<std::string, double> gradient_norms() const;
+  /// Names of the parameters whose gradients were zero in every step so far: what has not begun to learn.
+  const std::set<std::string>& never_moved() const { return never_moved_; }
+
   /// What a checkpoint holds besides the parameters and the step number, by name.
-  std::vector<NamedTensor> state() const { return optimizer_.state(); }
+  std::vector<NamedTensor> state() const;
   /// Goes on after `steps_done` steps; the parameters have been restored by the caller.
   void resume(int64_t steps_done, const std::function<at::Tensor(const std::string&)>& state);
 
  private:
-  /// Accumulates gradients over the micro-batches; returns the mean loss and counts tokens into `metrics`.
-  at::Tensor forward_backward(const std::vector<int64_t>& examples, StepMetrics& metrics);
+  /// Loss and gradients of the global batch, in metrics and in the parameters; smaller micro-batches and
+  /// smaller loss scales are tried as needed.
+  void forward_backward(const std::vector<int64_t>& examples, StepMetrics& metrics);
+  /// Accumulates gradients over the micro-batches; returns the mean loss times the loss scale and counts
+  /// tokens into `metrics`.
+  at::Tensor accumulate(const std::vector<int64_t>& examples, StepMetrics& metrics);
   at::Tensor micro_batch_loss(const std::vector<int64_t>& indices, double weight, StepMetrics& metrics) const;
+  /// Halves the micro-batches; false when those of `examples` hold one example each already.
+  bool shrink_micro_batches(const std::vector<int64_t>& examples);
+  void unscale_gradients();
+  void note_moved();
 
   TrainingTask task_;
   Sampler sampler_;
   LearningRateSchedule schedule_;
   AdamW optimizer_;
+  LossScaler scaler_;
+  GradNorms norms_;  ///< of the last step
+  std::set<std::string> never_moved_;
   int64_t steps_done_ = 0;
 };
-
-/// Loss of `bypass` (null: the base) over a whole dataset, without gradients, streaming sums only.
-EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const Dataset& dataset,
-                          const MicroBatchLimits& limits);
 
 }  // namespace excitor

@@ -16,6 +16,9 @@ class Problems {
  public:
   /// `path` is dotted ("train.learning_rate", "data.train[0].path"); empty for the whole file.
   void add(const std::string& path, const std::string& message);
+  void append(const Problems& others) {
+    lines_.insert(lines_.end(), others.lines_.begin(), others.lines_.end());
+  }
   bool empty() const { return lines_.empty(); }
   const std::vector<std::string>& lines() const { return lines_; }
   /// Throws ConfigError that lists every problem below "`source`: N problems", unless there are none.

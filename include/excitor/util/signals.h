@@ -1,4 +1,5 @@
-// SIGINT and SIGTERM as a request that the work in progress polls; a second one ends the process at once.
+// SIGINT and SIGTERM as a request that the work in progress polls, where a second one ends the process at once;
+// SIGUSR1 as a request to save and go on.
 #pragma once
 
 namespace excitor {
@@ -13,6 +14,8 @@ class StopSignals {
 
   /// 0, or the number of the signal that asked to stop.
   static int requested() noexcept;
+  /// True once for each SIGUSR1 since the last call.
+  static bool take_save_request() noexcept;
 };
 
 }  // namespace excitor

@@ -1,0 +1,30 @@
+// What a user says about a file that is imported.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+#include <excitor/model/llama_config.h>
+#include <excitor/tensor/parameter_set.h>
+
+namespace excitor {
+
+/// The base that an imported adapter belongs to.
+struct ImportBase {
+  std::string name;  ///< its folder, as it was given
+  LlamaConfig config;
+  BaseWeight weight;  ///< by Hugging Face name; asked only for what the file lacks
+};
+
+struct ImportOptions {
+  std::optional<ImportBase> base;
+  std::optional<int64_t> adapter_len;  ///< prompts a layer (files of LLaMA-Adapter); default 10
+  /// What gates of LLaMA-Adapter go through: "tanh", as its training code has it (the default), or "none", as
+  /// the inference code released with version 1.
+  std::optional<std::string> gate_activation;
+};
+
+}  // namespace excitor

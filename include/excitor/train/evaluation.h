@@ -1,0 +1,38 @@
+// Measuring a bypass without training it: loss on held-back examples, and what the base forgets.
+#pragma once
+
+#include <cstdint>
+
+#include <excitor/data/dataset.h>
+#include <excitor/data/sampler.h>
+#include <excitor/model/llama.h>
+
+namespace excitor {
+
+/// Mean loss over a dataset.
+struct EvalMetrics {
+  double loss = 0;
+  int64_t label_tokens = 0;
+};
+
+/// Loss of `bypass` (null: the base) over a whole dataset, without gradients, streaming sums only.
+EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const Dataset& dataset,
+                          const MicroBatchLimits& limits);
+
+/// Base and tuned model beside each other, as means over the labels of a dataset.
+struct Comparison {
+  double base_loss = 0;
+  double tuned_loss = 0;
+  double kl = 0;  ///< KL(base ‖ tuned) of the predicted distributions, in nats
+  int64_t label_tokens = 0;
+};
+
+/// Both losses and their divergence with the same weights: one pass with the bypass and one without. Logits
+/// exist for some rows at a time only.
+Comparison compare_with_base(const Llama& model, const ModelBypass& bypass, const Dataset& dataset,
+                             const MicroBatchLimits& limits);
+
+/// Rows of logits that exist at a time: about 64 MiB of fp32.
+int64_t logit_rows(int64_t vocab_size);
+
+}  // namespace excitor

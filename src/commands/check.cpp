@@ -1,0 +1,253 @@
+// excitor check: proves a run before it costs hours. Each stage reports what it found and goes on, so that
+// one call shows everything that is wrong.
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <map>
+#include <memory>
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <excitor/commands/run_config.h>
+#include <excitor/data/dataset.h>
+#include <excitor/model/checkpoint.h>
+#include <excitor/util/error.h>
+
+#include "commands.h"
+#include "sample_view.h"
+
+namespace excitor {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct CheckOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  int64_t sample = 0;
+  bool json = false;
+};
+
+/// 7618560 -> "7,618,560"
+std::string grouped(int64_t n) {
+  std::string digits = std::to_string(n);
+  for (auto at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3) digits.insert(at, ",");
+  return digits;
+}
+
+double percent(int64_t part, int64_t whole) {
+  return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+class Check {
+ public:
+  explicit Check(const CheckOptions& options) : options_(options) {}
+
+  /// Returns the exit code.
+  int run() {
+    stage("configuration", [&] { read_configuration(); });
+    if (config_) {
+      stage("model", [&] { check_model(); });
+      if (shape_) stage("method", [&] { check_method(); });
+      if (shape_ && !config_->model.init) stage("weights", [&] { check_stored_weights(); });
+      stage("tokenizer", [&] { check_tokenizer(); });
+      if (tokenizer_) stage("data", [&] { check_data(); });
+      if (dataset_) stage("sample", [&] { show_sample(); });
+      stage("disk", [&] { check_disk(); });
+    }
+    return verdict();
+  }
+
+ private:
+  /// Runs one stage; an error that it throws becomes a problem of the verdict.
+  template <class F>
+  void stage(const char* name, F&& check) {
+    name_ = name;
+    try {
+      check();
+    } catch (const Error& error) {
+      if (problems_.empty()) exit_code_ = error.exit_code();
+      problems_.push_back(error.what());
+      line("FAILED: " + std::string(error.what()));
+    }
+  }
+
+  void line(const std::string& text) {
+    if (!options_.json) std::cout << fmt::format("{:<14} {}\n", name_, text) << std::flush;
+    name_ = "";
+  }
+
+  void read_configuration() {
+    config_ = read_run_config(options_.config, options_.overrides, missing_);
+    line(fmt::format("{}: every key is known and in its range", config_->source));
+  }
+
+  void check_model() {
+    shape_ = config_->model.init ? *config_->model.init : read_llama_config(config_->model.path);
+    for (const auto& weight : weight_shapes(*shape_))
+      base_parameters_ += ParameterSpec{weight.name, weight.shape, {}}.numel();
+    line(fmt::format("{} layers, hidden {}, {} query and {} key heads of {}, vocabulary {}: {} parameters",
+                     shape_->num_hidden_layers, shape_->hidden_size, shape_->query_heads(),
+                     shape_->key_heads(), shape_->head_width(), shape_->vocab_size,
+                     grouped(base_parameters_)));
+    report_["base_parameters"] = base_parameters_;
+  }
+
+  /// Counts the trainable parameters, by what they are.
+  void check_method() {
+    Method& method = *config_->method.method;
+    Problems problems;
+    method.check(*shape_, "method", problems);
+    problems.throw_if_any(config_->source);
+    method.resolve(*shape_);
+    std::vector<std::pair<std::string, int64_t>> kinds;  // in the order of a layer
+    int64_t gates = 0;
+    for (const ParameterSpec& spec : method.parameters(*shape_)) {
+      const std::string kind = name_inside_layer(spec.name);
+      auto found = std::find_if(kinds.begin(), kinds.end(), [&](auto& k) { return k.first == kind; });
+      if (found == kinds.end()) found = kinds.insert(kinds.end(), {kind, 0});
+      found->second += spec.numel();
+      trainable_ += spec.numel();
+      if (kind.ends_with("_gate")) gates += spec.numel();
+    }
+    line(fmt::format(
+        "{}: {} trainable parameters ({:.3f} % of the base){}", config_->method.type, grouped(trainable_),
+        percent(trainable_, base_parameters_),
+        gates > 0 ? fmt::format("; {} without the {} gates", grouped(trainable_ - gates), grouped(gates))
+                  : ""));
+    Json by_kind = Json::object();
+    for (const auto& [kind, count] : kinds) {
+      if (!config_->method.method->trains_whole_model())
+        line(fmt::format("  {:<36} {:>14}", kind, grouped(count)));
+      by_kind[kind] = count;
+    }
+    report_["trainable_parameters"] = trainable_;
+    report_["trainable_parameters_without_gates"] = trainable_ - gates;
+    report_["trainable_by_kind"] = std::move(by_kind);
+  }
+
+  void check_stored_weights() {
+    const auto expected = weight_shapes(*shape_);
+    check_weights(open_weights(config_->model.path, *shape_), expected);
+    line(fmt::format("all {} tensors are there in the shapes that the model asks for", expected.size()));
+  }
+
+  void check_tokenizer() {
+    const ModelSettings& model = config_->model;
+    tokenizer_ = load_tokenizer(model.tokenizer.empty() ? model.path : model.tokenizer);
+    if (shape_ && tokenizer_->vocab_size() > shape_->vocab_size) {
+      throw CheckpointError(fmt::format(
+          "the tokenizer has {} tokens, but the embedding has {} rows; they do not belong together",
+          tokenizer_->vocab_size(), shape_->vocab_size));
+    }
+    line(fmt::format("{} tokens; BOS is {} (id {}), EOS is {} (id {})", tokenizer_->vocab_size(),
+                     tokenizer_->piece(tokenizer_->bos()), tokenizer_->bos(),
+                     tokenizer_->piece(tokenizer_->eos()), tokenizer_->eos()));
+  }
+
+  void check_data() {
+    if (std::any_of(missing_.lines().begin(), missing_.lines().end(),
+                    [](const std::string& text) { return text.starts_with("data."); }))
+      return;  // said by the verdict
+    LoadedDataset loaded = load_dataset(config_->data.train, config_->data, *tokenizer_);
+    dataset_ = std::move(loaded.dataset);
+    const DatasetReport& r = loaded.report;
+    line(fmt::format("{} examples, {} tokens, of which {} are labels ({:.1f} %)", grouped(r.examples),
+                     grouped(r.tokens), grouped(r.label_tokens), percent(r.label_tokens, r.tokens)));
+    line(fmt::format("lengths: median {}, 95 % up to {}, longest {} of max_seq_length {}", length_at(0.5),
+                     length_at(0.95), r.longest, config_->data.max_seq_length));
+    line(fmt::format("last label is EOS: {:.1f} %; cut: {}; continued in a further window: {}; left out: {}",
+                     percent(r.ending_in_eos, r.examples), r.truncated, r.continued, r.dropped + r.empty));
+    report_["data"] = {{"examples", r.examples},          {"tokens", r.tokens},
+                       {"label_tokens", r.label_tokens},  {"longest", r.longest},
+                       {"truncated", r.truncated},        {"dropped", r.dropped},
+                       {"ending_in_eos", r.ending_in_eos}};
+  }
+
+  /// The length that a share of the examples does not exceed.
+  int64_t length_at(double share) const {
+    std::vector<int64_t> lengths(dataset_->size());
+    for (int64_t i = 0; i < dataset_->size(); ++i) lengths[i] = dataset_->tokens(i);
+    const auto at = static_cast<int64_t>(share * static_cast<double>(lengths.size() - 1));
+    std::nth_element(lengths.begin(), lengths.begin() + at, lengths.end());
+    return lengths[at];
+  }
+
+  void show_sample() {
+    if (options_.sample >= dataset_->size()) {
+      throw UsageError(fmt::format("--sample {}: there are {} examples, counted from 0", options_.sample,
+                                   dataset_->size()));
+    }
+    const Example example = dataset_->example(options_.sample);
+    const bool color = isatty(STDOUT_FILENO) != 0;
+    line(fmt::format("{}: {} tokens, labels {}", example.origin, example.tokens(),
+                     color ? "in green" : "between » and «"));
+    if (!options_.json) std::cout << render_sample(example, *tokenizer_, color) << "\n";
+  }
+
+  /// A run writes the adapter and, for each checkpoint, the adapter and two moments.
+  void check_disk() {
+    fs::path existing = config_->output_dir;
+    while (!existing.empty() && !fs::exists(existing) && existing != existing.parent_path())
+      existing = existing.parent_path();
+    const auto free = static_cast<int64_t>(fs::space(existing).available);
+    const int64_t checkpoint = 3 * 4 * trainable_;
+    const int64_t kept = config_->checkpoint.save_total_limit + 1;
+    const int64_t needed = 4 * trainable_ + kept * checkpoint;
+    line(fmt::format("{} holds {:.1f} GiB free; the run takes up to {:.2f} GiB", existing.string(),
+                     static_cast<double>(free) / (1 << 30), static_cast<double>(needed) / (1 << 30)));
+    if (free < needed) {
+      throw ConfigError(
+          fmt::format("output_dir {}: {} bytes are free, but the result and {} checkpoints take {}",
+                      config_->output_dir, free, kept, needed));
+    }
+  }
+
+  int verdict() {
+    for (const std::string& text : missing_.lines()) problems_.push_back(text);
+    if (!missing_.empty() && exit_code_ == 0) exit_code_ = 2;
+    name_ = "verdict";
+    if (problems_.empty())
+      line("ready to train: excitor train " + options_.config);
+    else
+      line(fmt::format("NOT ready: {} problem{}", problems_.size(), problems_.size() == 1 ? "" : "s"));
+    for (const std::string& problem : problems_) line("- " + problem);
+    if (options_.json) {
+      report_["ready"] = problems_.empty();
+      report_["problems"] = problems_;
+      std::cout << report_.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+    }
+    return exit_code_;
+  }
+
+  const CheckOptions& options_;
+  const char* name_ = "";
+  Problems missing_;
+  std::vector<std::string> problems_;
+  int exit_code_ = 0;
+  Json report_ = Json::object();
+  std::optional<RunConfig> config_;
+  std::optional<LlamaConfig> shape_;
+  int64_t base_parameters_ = 0, trainable_ = 0;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<Dataset> dataset_;
+};
+
+}  // namespace
+
+void add_check_command(CLI::App& app, CommandResult& result) {
+  auto options = std::make_shared<CheckOptions>();
+  auto* command = app.add_subcommand("check", "Proves a run before it costs hours");
+  command->add_option("config", options->config, "Configuration file (JSON)")->required();
+  command->add_option("overrides", options->overrides, "Settings in place of the file's: method.r=8");
+  command->add_option("--sample", options->sample, "The example that is shown token by token, from 0")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--json", options->json, "One JSON object instead of the text");
+  command->footer("Example: excitor check configs/tiny-world/excitor.json");
+  command->callback([options, &result] { result.exit_code = Check(*options).run(); });
+}
+
+}  // namespace excitor

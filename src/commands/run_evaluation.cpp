@@ -1,0 +1,76 @@
+#include "run_evaluation.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/tokenizer/prompt_template.h>
+#include <excitor/train/batch.h>
+#include <excitor/train/health.h>
+
+namespace excitor {
+
+std::optional<Json> RunEvaluation::measure(int64_t step, std::string& text) {
+  const bool has_validation = task_.validation.size() > 0;
+  if (!has_validation && !task_.held_out && task_.settings.sample_prompts.empty()) return std::nullopt;
+  Json event = {{"event", "eval"}, {"step", step}};
+  text = fmt::format("step {}:", step);
+  if (has_validation) {
+    if (!base_loss_) base_loss_ = evaluate_loss(task_.model, nullptr, task_.validation, task_.limits).loss;
+    const EvalMetrics tuned = evaluate_loss(task_.model, &task_.bypass, task_.validation, task_.limits);
+    event.update(
+        {{"eval_loss", tuned.loss}, {"base_loss", *base_loss_}, {"label_tokens", tuned.label_tokens}});
+    text += fmt::format(" eval loss {:.4f} (base {:.4f})", tuned.loss, *base_loss_);
+  }
+  if (task_.held_out) {
+    const Comparison both = compare_with_base(task_.model, task_.bypass, *task_.held_out, task_.limits);
+    const double forgetting = both.tuned_loss - both.base_loss;
+    event.update({{"held_out_loss", both.tuned_loss},
+                  {"held_out_base_loss", both.base_loss},
+                  {"forgetting", forgetting},
+                  {"kl", both.kl}});
+    text += fmt::format(" forgetting {:+.4f} (held-out loss {:.4f}, KL {:.4f})", forgetting, both.tuned_loss,
+                        both.kl);
+  }
+  if (!task_.settings.sample_prompts.empty()) event["samples"] = samples();
+  return event;
+}
+
+Json RunEvaluation::samples() const {
+  const PromptTemplate prompt_template(task_.data.prompt_template);
+  Generator generator{
+      .model = task_.model, .bypass = &task_.bypass, .tokenizer = task_.tokenizer, .end_ids = task_.end_ids};
+  for (const TokenId id : prompt_template.stop_ids(task_.tokenizer)) generator.end_ids.push_back(id);
+  const SamplingSettings sampling{.max_new_tokens = task_.settings.sample_max_new_tokens,
+                                  .stop = prompt_template.stop_texts()};
+  Json samples = Json::array();
+  for (const std::string& prompt : task_.settings.sample_prompts) {
+    const auto pieces = prompt_template.prompt(Instruction{.instruction = prompt, .input = ""});
+    const Generation answer = generator.generate(task_.tokenizer.encode_pieces(pieces).ids, sampling);
+    samples.push_back({{"prompt", prompt}, {"text", answer.text}});
+  }
+  return samples;
+}
+
+TokenBatch RunEvaluation::health_batch() const {
+  constexpr int64_t kExamples = 4;
+  const Dataset& dataset = task_.validation.size() > 0 ? task_.validation : task_.train;
+  std::vector<int64_t> first;
+  for (int64_t i = 0; i < std::min(kExamples, dataset.size()); ++i) first.push_back(i);
+  return make_batch(first, dataset, task_.model.device()).tokens;
+}
+
+Json RunEvaluation::health(int64_t step, const std::map<std::string, double>& gradient_norms) const {
+  Json gates = Json::object(), moved = Json::object(), added = Json::object();
+  for (const auto& [layer, values] : gate_values(task_.parameters)) gates[std::to_string(layer)] = values;
+  for (const auto& [layer, attention] : measure_attention(task_.model, task_.bypass, health_batch())) {
+    moved[std::to_string(layer)] = attention.moved;
+    added[std::to_string(layer)] = attention.added;
+  }
+  return {{"event", "health"},        {"step", step},
+          {"gates", gates},           {"attention_moved", moved},
+          {"attention_added", added}, {"gradient_norms", gradient_norms}};
+}
+
+}  // namespace excitor

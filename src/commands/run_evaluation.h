@@ -1,0 +1,52 @@
+// The evaluations in the course of a run: held-back examples, forgetting, health, samples of text.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <excitor/data/data_settings.h>
+#include <excitor/generate/generate.h>
+#include <excitor/tensor/parameter_set.h>
+#include <excitor/train/evaluation.h>
+#include <excitor/train/train_settings.h>
+#include <excitor/util/json.h>
+
+namespace excitor {
+
+/// What is evaluated, and on what. Everything referred to outlives the RunEvaluation.
+struct EvaluationTask {
+  const Llama& model;
+  const ModelBypass& bypass;
+  const ParameterSet& parameters;
+  const Tokenizer& tokenizer;
+  const Dataset& train;
+  const Dataset& validation;  ///< may be empty
+  const Dataset* held_out;    ///< null without eval.forgetting
+  const DataSettings& data;
+  const EvalSettings& settings;
+  MicroBatchLimits limits;
+  std::vector<int64_t> end_ids;  ///< of generated samples
+};
+
+class RunEvaluation {
+ public:
+  explicit RunEvaluation(EvaluationTask task) : task_(std::move(task)) {}
+
+  /// The "eval" event of a step, or nothing where there is nothing to evaluate on. `text` becomes its line
+  /// for people.
+  std::optional<Json> measure(int64_t step, std::string& text);
+  /// The "health" event: gates by layer, the share of attention that moved, gradient norms.
+  Json health(int64_t step, const std::map<std::string, double>& gradient_norms) const;
+
+ private:
+  Json samples() const;
+  TokenBatch health_batch() const;
+
+  EvaluationTask task_;
+  std::optional<double> base_loss_;  ///< of the frozen model on `validation`, measured once
+};
+
+}  // namespace excitor

@@ -1,0 +1,52 @@
+// BPE over a vocabulary that a file spells out: LLaMA 3's tiktoken file and Hugging Face's tokenizer.json.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <excitor/tokenizer/tokenizer.h>
+
+#include "bpe_merges.h"
+#include "text_steps.h"
+
+namespace excitor {
+
+enum class BpeTokenKind {
+  ordinary,
+  added,   ///< found in a text as a whole, before all else
+  control  ///< never found in a text, and nothing when decoded
+};
+
+struct BpeToken {
+  std::string text;  ///< bytes of a byte-level vocabulary, else as spelled ("▁the", "<0x0A>")
+  BpeTokenKind kind = BpeTokenKind::ordinary;
+};
+
+/// How a word begins before its merges, and how tokens become text again.
+enum class BpeAlphabet {
+  bytes,       ///< every byte is a token
+  characters,  ///< characters are tokens; one that is none is its UTF-8 bytes, tokens <0x00> to <0xFF>; ▁ is
+               ///< a space
+};
+
+/// All that a tokenizer is made of.
+struct BpeDescription {
+  std::string name;              ///< the file, for messages
+  std::string sha256;            ///< of the file
+  std::vector<BpeToken> tokens;  ///< [V], by id
+  BpeMerges merges;
+  BpeAlphabet alphabet = BpeAlphabet::bytes;
+  bool ignore_merges = false;   ///< a word that is a token is that token, whatever the merges say
+  std::vector<TextStep> steps;  ///< before BPE
+  bool adds_leading_space = false;
+  bool strips_leading_space = false;  ///< the one in front of a decoded text
+  TokenId bos = -1;
+  TokenId eos = -1;
+};
+
+/// Throws CheckpointError: a byte without a token, BOS or EOS outside the vocabulary.
+std::unique_ptr<Tokenizer> make_bpe_tokenizer(BpeDescription description);
+
+}  // namespace excitor

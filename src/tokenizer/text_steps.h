@@ -1,0 +1,52 @@
+// What happens to a text before BPE: it is changed (normalisation) and split into words that no token crosses
+// (pre-tokenisation). The steps of Hugging Face's tokenizer.json, as far as LLaMA's tokenizers use them.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <excitor/util/regex.h>
+
+namespace excitor {
+
+/// Puts `text` in front of every text that is not empty.
+struct Prepend {
+  std::string text;
+};
+
+/// Replaces every `from` by `to`.
+struct Replace {
+  std::string from;
+  std::string to;
+};
+
+/// Puts `text` in front of a piece that does not begin with it already.
+struct PrependOnce {
+  std::string text;
+};
+
+/// Splits at the matches: each match and each stretch between two is a piece ("Isolated").
+struct SplitIsolated {
+  Regex expression;
+};
+
+/// Splits in front of every `symbol` ("MergedWithNext"); with `first_of_run` only where another character
+/// stands before it.
+struct SplitBefore {
+  std::string symbol;
+  bool first_of_run = false;
+};
+
+using TextStep = std::variant<Prepend, Replace, PrependOnce, SplitIsolated, SplitBefore>;
+
+/// Passes a text through all steps and visits the pieces that come out, in their order.
+void for_each_piece(std::string_view text, const std::vector<TextStep>& steps,
+                    const std::function<void(std::string_view)>& visit);
+
+/// A pattern of tokenizer.json or tiktoken. Their \s is Unicode's White_Space; PCRE2's has U+180E too.
+Regex compile_split_pattern(std::string_view pattern);
+
+}  // namespace excitor

@@ -1,0 +1,119 @@
+// T tokens, H query heads, G key heads, d head width.
+#include <excitor/train/health.h>
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/softmax.h>
+
+namespace excitor {
+namespace {
+
+/// Causal attention probabilities of one sequence: q [T,H,d], k [T,G,d] -> [H,T,T].
+at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k) {
+  const int64_t tokens = q.size(0), repeats = q.size(1) / k.size(1);
+  const at::Tensor keys = k.repeat_interleave(repeats, 1).permute({1, 2, 0});  // [H,d,T]
+  at::Tensor scores = at::matmul(q.transpose(0, 1), keys).to(at::kFloat) /
+                      std::sqrt(static_cast<double>(q.size(2)));  // [H,T,T]
+  const at::Tensor future = at::ones({tokens, tokens}, scores.options().dtype(at::kBool)).triu(1);
+  return at::softmax(scores.masked_fill_(future, -std::numeric_limits<double>::infinity()), -1);
+}
+
+/// ½ Σ |p' − p|, the mean over all tokens of a batch: [H].
+at::Tensor moved_mass(const at::Tensor& q, const at::Tensor& frozen_keys, const at::Tensor& keys,
+                      const Segments& segments) {
+  at::Tensor sum = at::zeros({q.size(1)}, q.options().dtype(at::kFloat));
+  for (int64_t i = 0; i < segments.count(); ++i) {
+    const auto part = [&](const at::Tensor& x) { return x.narrow(0, segments.begin(i), segments.length(i)); };
+    const at::Tensor change = probabilities(part(q), part(keys)) - probabilities(part(q), part(frozen_keys));
+    sum += change.abs().sum({1, 2}).mul_(0.5);
+  }
+  return sum / segments.tokens();
+}
+
+/// Asks the layer's own hooks and looks at what they return.
+class ProbedLayer : public LayerBypass {
+ public:
+  ProbedLayer(const LayerBypass& layer, AttentionHealth& health) : layer_(layer), health_(health) {}
+
+  at::Tensor project(Projection site, const Linear& frozen, const at::Tensor& x,
+                     const Step& step) const override {
+    return layer_.project(site, frozen, x, step);
+  }
+  at::Tensor norm_weight(NormSite site, const at::Tensor& frozen) const override {
+    return layer_.norm_weight(site, frozen);
+  }
+  at::Tensor keys(const at::Tensor& x, const at::Tensor& k, const Step& step) const override {
+    frozen_keys_ = step.rotary(k);
+    return keys_ = layer_.keys(x, k, step);
+  }
+  at::Tensor attended(const LayerWeights& weights, const at::Tensor& q, const at::Tensor& attended,
+                      const Step& step) const override {
+    const at::Tensor moved = moved_mass(q, frozen_keys_, keys_, step.segments()).cpu();
+    health_.moved.assign(moved.const_data_ptr<float>(), moved.const_data_ptr<float>() + moved.numel());
+    at::Tensor out = layer_.attended(weights, q, attended, step);
+    health_.added = ((out - attended).norm() / attended.norm()).item<double>();
+    frozen_keys_.reset(), keys_.reset();
+    return out;
+  }
+
+ private:
+  const LayerBypass& layer_;
+  AttentionHealth& health_;
+  mutable at::Tensor frozen_keys_, keys_;  // [T,G,d], between keys() and attended()
+};
+
+class ProbedBypass : public ModelBypass {
+ public:
+  ProbedBypass(const ModelBypass& bypass, int64_t layers, std::map<int64_t, AttentionHealth>& health)
+      : bypass_(bypass) {
+    for (int64_t i = 0; i < layers; ++i)
+      layers_.push_back(std::make_unique<ProbedLayer>(bypass.layer(i), health[i]));
+  }
+  const LayerBypass& layer(int64_t index) const override { return *layers_[index]; }
+  std::shared_ptr<const PassState> begin_pass(const Segments& segments) const override {
+    return bypass_.begin_pass(segments);
+  }
+  at::Tensor embed(const Linear& frozen, const at::Tensor& ids) const override {
+    return bypass_.embed(frozen, ids);
+  }
+  at::Tensor final_norm(const at::Tensor& frozen) const override { return bypass_.final_norm(frozen); }
+  at::Tensor trainable_head() const override { return bypass_.trainable_head(); }
+
+ private:
+  const ModelBypass& bypass_;
+  std::vector<std::unique_ptr<ProbedLayer>> layers_;
+};
+
+}  // namespace
+
+std::map<int64_t, AttentionHealth> measure_attention(const Llama& model, const ModelBypass& bypass,
+                                                     const TokenBatch& batch) {
+  const at::NoGradGuard no_grad;
+  std::map<int64_t, AttentionHealth> health;
+  const ProbedBypass probed(bypass, model.config().num_hidden_layers, health);
+  model.hidden(batch, {.bypass = &probed});
+  return health;
+}
+
+std::map<int64_t, std::vector<double>> gate_values(const ParameterSet& parameters) {
+  std::map<int64_t, std::vector<double>> gates;
+  constexpr std::string_view kLayers = ".layers.";
+  for (const auto& [name, tensor] : parameters.entries()) {
+    const size_t at = name.find(kLayers);
+    if (!name.ends_with("gate") || at == std::string::npos) continue;
+    int64_t layer = 0;
+    std::from_chars(name.data() + at + kLayers.size(), name.data() + name.size(), layer);
+    const at::Tensor values = tensor.detach().to(at::kCPU, at::kDouble).contiguous();
+    gates[layer].insert(gates[layer].end(), values.const_data_ptr<double>(),
+                        values.const_data_ptr<double>() + values.numel());
+  }
+  return gates;
+}
+
+}  // namespace excitor
