@@ -20,7 +20,8 @@
 namespace excitor {
 namespace {
 
-namespace fs = std::filesystem;
+/// More than any model has: "-1" becomes a larger number.
+constexpr uint64_t kLargestShard = 1'000'000'000'000'000;
 
 struct ExportOptions {
   SessionOptions session{.needs_tokenizer = false};
@@ -113,7 +114,8 @@ void add_export_command(CLI::App& app, CommandResult&) {
   command
       ->add_option("--max-shard-size", options->max_shard_bytes,
                    "hf: bytes of a weight file, such as 500MB; default 5GB")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->check(CLI::Range(uint64_t{1}, kLargestShard));
   command->add_flag("--json", options->json, "Print JSON");
   command->add_flag("--force", options->session.force, "Export an adapter of another base all the same");
   command->footer(

@@ -9,6 +9,7 @@
 #include <excitor/methods/registry.h>
 #include <excitor/tokenizer/prompt_template.h>
 #include <excitor/util/error.h>
+#include <excitor/util/log.h>
 #include <excitor/util/settings.h>
 
 namespace excitor {
@@ -208,6 +209,23 @@ std::shared_ptr<Method> choose_method(const Json& root, const fs::path& folder, 
   return make_method(known ? text("type") : settings.type);
 }
 
+/// Takes out of the section what is a setting of other methods only, so that a sweep over method.type alone
+/// is a valid configuration at every point.
+void set_aside_other_methods_settings(Json& section, Method& chosen) {
+  const auto settings_of = [](Method& method) {
+    return list_paths([&](Describer& d) { method.describe(d); });
+  };
+  const std::vector<std::string> own = settings_of(chosen);
+  for (const std::string& name : method_names()) {
+    for (const std::string& key : settings_of(*make_method(name))) {
+      if (!section.contains(key) || std::find(own.begin(), own.end(), key) != own.end()) continue;
+      log::warning(fmt::format("method.{} is a setting of {}; {} has none of that name and leaves it aside",
+                               key, name, chosen.name()));
+      section.erase(key);
+    }
+  }
+}
+
 }  // namespace
 
 RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& overrides) {
@@ -235,6 +253,8 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   RunConfig config;
   config.source = file.string();
   config.method.method = choose_method(json, folder, config.method, problems);
+  if (json.contains("method") && json["method"].is_object() && !json["method"].contains("adapter_path"))
+    set_aside_other_methods_settings(json["method"], *config.method.method);
   const auto describe = [&](Describer& d) { config.describe(d); };
   const auto known_paths = list_paths(describe);
   read_settings(json, describe,

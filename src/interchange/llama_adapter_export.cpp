@@ -152,18 +152,17 @@ void check_fits_chat(const AdapterTerms& terms, const LlamaConfig& model) {
     refuse("the layout of V2 without prompts (chat) has no LoRA; merge the adapter with --format hf");
   if (any_has(terms, model, &LinearTerms::output_scale)) {
     refuse(
-        "the original's scales stand on the input side of a linear, W(s x) + b, these on its output, s(W x + "
-        "b), "
-        "which it can't express; train with method.scale_position=input, or merge with --format hf");
+        "the original's scales stand on the input side of a linear, W(s x) + b, these on its output, "
+        "s(W x + b), which it can't express; train with method.scale_position=input, or merge with --format "
+        "hf");
   }
 }
 
 void check_fits_multimodal(const AdapterTerms& terms, const LlamaConfig& model) {
   if (terms.has("scales")) {
     refuse(
-        "the layout of V2 with prompts (multimodal) has no scales; train with method.scale_target_modules=[] "
-        "or "
-        "without prompts");
+        "the layout of V2 with prompts (multimodal) has no scales; train with "
+        "method.scale_target_modules=[] or without prompts");
   }
   for (const Projection site : {Projection::k, Projection::v}) {
     if (has_terms(terms, model, site, &LinearTerms::bias)) {
@@ -174,11 +173,10 @@ void check_fits_multimodal(const AdapterTerms& terms, const LlamaConfig& model) 
     }
     if (terms.settings()["prompt_projection"] == "tuned" &&
         has_terms(terms, model, site, &LinearTerms::lora_a)) {
-      refuse(
-          fmt::format("the original projects prompts with the frozen {} alone, this adapter with its LoRA as "
-                      "well; train with "
-                      "method.prompt_projection=frozen",
-                      leaf_name(site)));
+      refuse(fmt::format(
+          "the original projects prompts with the frozen {} alone, this adapter with its LoRA as well; train "
+          "with method.prompt_projection=frozen",
+          leaf_name(site)));
     }
   }
 }
@@ -214,6 +212,20 @@ TorchValue multimodal_file(const LoadedAdapter& adapter, const ExportBase& base)
   return TorchValue::Dict{{"model", writer.take()}, {"config", config}};
 }
 
+/// What a file alone does not tell the one who uses it with the original's code.
+void say_what_to_know(const AdapterTerms& terms) {
+  if (!terms.has("prompts")) return;
+  if (terms.gate_activation() != "tanh")
+    log::info("gates are stored as atanh(gate), since the original multiplies by tanh of what is stored");
+  if (terms.method() == "adapter_v2") {
+    log::warning(
+        "the file holds the text side alone. The original adds what its visual side makes of an image to "
+        "every "
+        "prompt, and starts a visual side that is not in the file at random: set its visual_proj_norm.weight "
+        "and .bias to zero for text alone, or add the visual tensors that the prompts were trained with");
+  }
+}
+
 }  // namespace
 
 void export_llama_adapter(const std::filesystem::path& file, const LoadedAdapter& adapter,
@@ -224,12 +236,10 @@ void export_llama_adapter(const std::filesystem::path& file, const LoadedAdapter
     refuse(fmt::format("these files hold LLaMA-Adapter V1 and V2, not method {}{}", terms.method(),
                        terms.method() == "lora" ? "; export --format peft, gguf or hf" : ""));
   }
-  const bool prompts = terms.has("prompts");
-  write_torch_file(file, v1        ? v1_file(adapter, base)
-                         : prompts ? multimodal_file(adapter, base)
-                                   : chat_file(adapter, base));
-  if (prompts && terms.gate_activation() != "tanh")
-    log::info("gates are stored as atanh(gate), since the original multiplies by tanh of what is stored");
+  write_torch_file(file, v1                     ? v1_file(adapter, base)
+                         : terms.has("prompts") ? multimodal_file(adapter, base)
+                                                : chat_file(adapter, base));
+  say_what_to_know(terms);
 }
 
 }  // namespace excitor

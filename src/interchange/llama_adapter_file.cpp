@@ -31,9 +31,8 @@ std::string keys_of(const TorchValue& dict) {
 }
 
 constexpr const char* kHowToExtract =
-    "extract the adapter in Python: state = torch.load(FILE, weights_only=False); "
-    "torch.save({k: v for k, v in state[\"model\"].items() if \"adapter\" in k or \"gate\" in k}, "
-    "\"adapter.pth\")";
+    "extract the adapter (of V1) in Python: model = torch.load(FILE)[\"model\"]; "
+    "torch.save({k: v for k, v in model.items() if \"adapter\" in k or \"gate\" in k}, \"adapter.pth\")";
 
 void reject_training_state(const TorchValue& root, const std::string& path) {
   for (const char* key : kTrainingKeys) {
@@ -45,7 +44,7 @@ void reject_training_state(const TorchValue& root, const std::string& path) {
   }
 }
 
-/// The base's own weights have no place in an adapter.
+/// The base's own weights have no place in an adapter: its matrices, whose names LoRA's resemble.
 void reject_whole_model(const LlamaAdapterFile& file) {
   for (const auto& [name, tensor] : file.tensors) {
     const bool of_base = name.starts_with("tok_embeddings.") || name.starts_with("output.") ||

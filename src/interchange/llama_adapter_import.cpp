@@ -33,7 +33,7 @@ void check_against_base(const LlamaAdapterFile& file, const ShapeOfFile& shape, 
   compare("num_hidden_layers", file.layers(), base.config.num_hidden_layers);
   compare("num_attention_heads", shape.num_attention_heads, base.config.query_heads());
   compare("intermediate_size", shape.intermediate_size, base.config.intermediate_size);
-  compare("a key width of", shape.key_width, base.config.key_width());
+  compare("key width", shape.key_width, base.config.key_width());
 }
 
 [[noreturn]] void throw_needs_base(const LlamaAdapterFile& file, const std::string& what) {
@@ -285,8 +285,7 @@ void warn_of_visual_side(const LlamaAdapterFile& file) {
   if (file.visual_tensors == 0) return;
   log::warning(fmt::format(
       "{}: {} tensors of the visual side (CLIP's projection, visual blocks) are ignored. The original adds "
-      "what "
-      "they make of an image, of a black one for text alone, to every prompt: answers differ by that",
+      "what they make of an image, of a black one for text alone, to every prompt: answers differ by that",
       file.path, file.visual_tensors));
 }
 

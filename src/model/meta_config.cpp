@@ -112,8 +112,9 @@ LlamaConfig to_config(const MetaParams& p) {
   return config;
 }
 
-/// What only the weights tell.
+/// What only the weights tell; without any, the usual is taken.
 void complete_from_weights(LlamaConfig& config, const std::filesystem::path& folder) {
+  if (config.vocab_size != -1 && !has_meta_shards(folder)) return;
   const Weights weights = meta_weights(folder, config);
   const StoredWeight& embedding = weights.at("model.embed_tokens.weight");
   if (config.vocab_size == -1) config.vocab_size = embedding.shape.at(0);

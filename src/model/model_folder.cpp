@@ -43,8 +43,7 @@ std::map<int, fs::path> numbered_shards(const fs::path& folder) {
 
 [[noreturn]] void fail_no_model(const fs::path& folder) {
   std::string advice = "give the folder that holds the model's files";
-  if (!numbered_shards(folder).empty())
-    advice = "download the params.json that belongs to consolidated.*.pth";
+  if (has_meta_shards(folder)) advice = "download the params.json that belongs to consolidated.*.pth";
   if (has(folder, "original/params.json")) advice = fmt::format("give {}", (folder / "original").string());
   throw ConfigError(
       fmt::format("{}: has neither config.json (Hugging Face) nor params.json (Meta), so it is no model "
@@ -67,13 +66,17 @@ ModelFolder model_folder_kind(const fs::path& folder) {
     if (has(folder, "pytorch_model.bin") || has(folder, "pytorch_model.bin.index.json"))
       return ModelFolder::torch;
   }
-  if (meta && (!hugging_face || !numbered_shards(folder).empty())) return ModelFolder::meta;
+  if (meta && (!hugging_face || has_meta_shards(folder))) return ModelFolder::meta;
   if (hugging_face) return ModelFolder::safetensors;
   fail_no_model(folder);
 }
 
 std::string model_config_name(const fs::path& folder) {
   return model_folder_kind(folder) == ModelFolder::meta ? "params.json" : "config.json";
+}
+
+bool has_meta_shards(const fs::path& folder) {
+  return !numbered_shards(folder).empty();
 }
 
 std::vector<fs::path> meta_shards(const fs::path& folder) {

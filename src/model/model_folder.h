@@ -21,6 +21,9 @@ ModelFolder model_folder_kind(const std::filesystem::path& folder);
 /// "config.json" or "params.json": what describes the model in a folder.
 std::string model_config_name(const std::filesystem::path& folder);
 
+/// Whether there is any consolidated.NN.pth.
+bool has_meta_shards(const std::filesystem::path& folder);
+
 /// consolidated.00.pth, consolidated.01.pth, … in the order of their numbers. Throws CheckpointError when
 /// there is none, or one between others is missing.
 std::vector<std::filesystem::path> meta_shards(const std::filesystem::path& folder);

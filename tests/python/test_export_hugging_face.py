@@ -41,10 +41,13 @@ def merge(tmp_path, model, adapter, *arguments):
     return merged, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("base", BASES.values(), ids=BASES)
-@pytest.mark.parametrize("write, settings", ADAPTERS.values(), ids=ADAPTERS)
-def test_transformers_computes_what_base_and_adapter_compute(tmp_path, model_factory, base, write, settings):
-    model = model_factory(**base)
+CASES = [(base, adapter) for base in BASES for adapter in ADAPTERS if base == "gqa" or adapter in ("lora", "v2, the paper's")]
+
+
+@pytest.mark.parametrize("base, adapter", CASES, ids=", ".join)
+def test_transformers_computes_what_base_and_adapter_compute(tmp_path, model_factory, base, adapter):
+    model = model_factory(**BASES[base])
+    write, settings = ADAPTERS[adapter]
     adapter = write(tmp_path / "adapter", model, **settings)
     merged, result = merge(tmp_path, model, adapter)
     expected = inspect_logits(model, IDS, tmp_path / "logits.safetensors", adapter)

@@ -3,13 +3,13 @@ import argparse
 import collections
 import json
 import os
+import subprocess
 import zipfile
 
 import pytest
-import safetensors.torch
 import torch
 
-from program import run_excitor
+from program import find_program, run_excitor
 
 DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64", torch.int64: "I64",
           torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
@@ -137,3 +137,23 @@ def test_damaged_data_are_found_by_verify(tmp_path):
     (tmp_path / "a.pth").write_bytes(data)
     done = run_excitor("inspect", "weights", tmp_path / "a.pth", "--verify", check=False)
     assert done.returncode == 1 and "checksum" in done.stderr
+
+
+def test_torch_reads_what_we_write(tmp_path):
+    tests = find_program()[0].parent / "tests/test_tensor"
+    if not tests.exists():
+        pytest.skip(f"{tests} is not built")
+    subprocess.run([tests, "--gtest_filter=TorchWriter.WritesOneOfEverythingWhereItIsAsked"], check=True,
+                   env=os.environ | {"EXCITOR_WRITE_TORCH_FILE": str(tmp_path / "a.pth")}, stdout=subprocess.DEVNULL)
+    with zipfile.ZipFile(tmp_path / "a.pth") as archive:
+        assert archive.testzip() is None
+    read = torch.load(tmp_path / "a.pth", weights_only=True)
+    base = torch.arange(24.0).view(4, 6)
+    assert list(read) == ["types", "whole", "transposed", "row", "expanded", "scalar", "empty", "list"]
+    assert [value.dtype for value in read["types"].values()] == list(DTYPES)
+    assert all(torch.equal(value, base.to(value.dtype)) for value in read["types"].values())
+    assert torch.equal(read["whole"], base) and torch.equal(read["transposed"], base.t())
+    assert torch.equal(read["row"], base[2]) and torch.equal(read["expanded"], base[:1].expand(3, 6))
+    assert read["scalar"] == 1 and read["scalar"].shape == () and read["empty"].shape == (0, 3)
+    assert read["row"].untyped_storage().data_ptr() == read["whole"].untyped_storage().data_ptr()
+    assert read["list"] == [None, True, False, -1, 2**40, 0.5, "é"]

@@ -228,8 +228,9 @@ TEST(OwnTemplate, WhatIsWrongIsNamed) {
   EXPECT_THAT(making({{"prompt_no_input", "Q:"}}),
               ThrowsMessage<ConfigError>(AllOf(HasSubstr("prompt_no_input"), HasSubstr("{instruction}"))));
   EXPECT_THAT(making(Json::object()), ThrowsMessage<ConfigError>(HasSubstr("prompt_no_input")));
-  EXPECT_THAT(making({{"prompt_no_input", "{instruction}"}, {"prompt_inputs", ""}}),
-              ThrowsMessage<ConfigError>(AllOf(HasSubstr("prompt_inputs"), HasSubstr("did you mean prompt_input?"))));
+  EXPECT_THAT(
+      making({{"prompt_no_input", "{instruction}"}, {"prompt_inputs", ""}}),
+      ThrowsMessage<ConfigError>(AllOf(HasSubstr("prompt_inputs"), HasSubstr("did you mean prompt_input?"))));
   EXPECT_THAT(making({{"prompt_no_input", "{instruction}"}, {"prompt_input", "{instruction}"}}),
               ThrowsMessage<ConfigError>(HasSubstr("{input}")));
   EXPECT_THAT(making({{"prompt_no_input", "{instruction}"}, {"answer_end", ""}}),
