@@ -15,8 +15,10 @@
 #include <excitor/data/dataset.h>
 #include <excitor/model/checkpoint.h>
 #include <excitor/util/error.h>
+#include <excitor/util/system.h>
 
 #include "commands.h"
+#include "plan_run.h"
 #include "sample_view.h"
 
 namespace excitor {
@@ -56,6 +58,7 @@ class Check {
       stage("tokenizer", [&] { check_tokenizer(); });
       if (tokenizer_) stage("data", [&] { check_data(); });
       if (dataset_) stage("sample", [&] { show_sample(); });
+      if (dataset_ && shape_) stage("memory", [&] { check_memory(); });
       stage("disk", [&] { check_disk(); });
     }
     return verdict();
@@ -186,6 +189,23 @@ class Check {
     line(fmt::format("{}: {} tokens, labels {}", example.origin, example.tokens(),
                      color ? "in green" : "between » and «"));
     if (!options_.json) std::cout << render_sample(example, *tokenizer_, color) << "\n";
+  }
+
+  /// Bytes of the largest micro-batch that these examples can make, beside what is free.
+  void check_memory() {
+    const int64_t tokens = largest_micro_batch_tokens(*config_, *dataset_);
+    const MemoryPlan plan = plan_run(*config_, *shape_, *dataset_);
+    const int64_t available = available_memory_bytes();
+    line(fmt::format("micro-batches of up to {} tokens: {}", grouped(tokens), plan.text()));
+    line(fmt::format("{:.2f} GiB are free", static_cast<double>(available) / (1 << 30)));
+    report_["memory"] = {{"weights", plan.weights},         {"trainables", plan.trainables},
+                         {"activations", plan.activations}, {"logits", plan.logits},
+                         {"total", plan.total()},           {"available", available}};
+    if (plan.total() <= available) return;
+    throw ConfigError(
+        "the plan does not fit into memory: lower train.micro_batch_size (micro-batches are split when "
+        "memory runs "
+        "out), take train.gradient_checkpointing, or model.dtype bfloat16");
   }
 
   /// A run writes the adapter and, for each checkpoint, the adapter and two moments.

@@ -19,6 +19,7 @@ void add_chat_command(CLI::App& app, CommandResult& result);
 void add_inspect_command(CLI::App& app, CommandResult& result);
 void add_export_command(CLI::App& app, CommandResult& result);
 void add_import_command(CLI::App& app, CommandResult& result);
+void add_report_command(CLI::App& app, CommandResult& result);
 void add_schema_command(CLI::App& app, CommandResult& result);
 
 }  // namespace excitor

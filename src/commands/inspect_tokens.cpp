@@ -80,8 +80,9 @@ void print(const EncodedPieces& encoded, const Tokenizer& tokenizer, bool json) 
   if (json) {
     Json pieces = Json::array();
     for (const TokenId id : encoded.ids) pieces.push_back(tokenizer.piece(id));
-    std::cout << Json{{"ids", encoded.ids}, {"pieces", pieces}, {"supervised", encoded.supervised}}.dump()
-              << "\n";
+    Json row = {{"ids", encoded.ids}, {"pieces", pieces}};
+    if (!encoded.supervised.empty()) row["supervised"] = encoded.supervised;
+    std::cout << row.dump() << "\n";
     return;
   }
   for (const TokenId id : encoded.ids) std::cout << fmt::format("{:>7}  {}\n", id, tokenizer.piece(id));
@@ -123,7 +124,7 @@ void add_inspect_tokens(CLI::App& inspect) {
   command->add_option("--template", options->prompt_template, "Prompt template of the messages")
       ->needs(file)
       ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON: ids, pieces; supervised: 1 for what is trained");
+  command->add_flag("--json", options->json, "Print JSON: ids, pieces; of --file also supervised, 1 for what is trained");
   command->footer("Example: excitor inspect tokens models/tiny-world --text \"Hello\"");
   command->callback([options, text, file] {
     if (text->count() + file->count() == 0)

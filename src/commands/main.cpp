@@ -61,6 +61,7 @@ int parse_and_run(int argc, char** argv) {
   add_inspect_command(app, result);
   add_export_command(app, result);
   add_import_command(app, result);
+  add_report_command(app, result);
   add_schema_command(app, result);
   check_command_name(app, "excitor", argc - 1, argv + 1);
   try {

@@ -270,6 +270,13 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   return config;
 }
 
+MicroBatchLimits micro_batch_limits(const RunConfig& config) {
+  const int64_t tokens = config.train.micro_batch_size * config.data.max_seq_length;
+  return {.packing = config.data.packing,
+          .max_examples = config.train.micro_batch_size,
+          .max_tokens = config.train.micro_batch_tokens.value_or(tokens)};
+}
+
 Json write_run_config(RunConfig& config) {
   return write_settings([&](Describer& d) { config.describe(d); });
 }

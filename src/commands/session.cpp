@@ -14,6 +14,20 @@ at::ScalarType resolve_dtype(const std::string& name) {
   return name == "auto" ? at::kFloat : parse_dtype(name);
 }
 
+at::ScalarType activation_type(Precision precision, at::ScalarType base) {
+  switch (precision) {
+    case Precision::fp32:
+      return at::kFloat;
+    case Precision::bf16:
+      return at::kBFloat16;
+    case Precision::fp16:
+      return at::kHalf;
+    case Precision::automatic:
+      break;
+  }
+  return base;
+}
+
 void check_utf8(const char* option, const std::string& text) {
   const size_t at = find_invalid_utf8(text);
   if (at != std::string::npos)

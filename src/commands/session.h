@@ -8,6 +8,7 @@
 #include <excitor/methods/adapter_files.h>
 #include <excitor/model/checkpoint.h>
 #include <excitor/tokenizer/tokenizer.h>
+#include <excitor/train/train_settings.h>
 
 namespace excitor {
 
@@ -33,5 +34,7 @@ void check_utf8(const char* option, const std::string& text);
 
 /// "auto" -> fp32 (the exact type on a CPU), else the named type.
 at::ScalarType resolve_dtype(const std::string& name);
+/// The type of the activations beside a base of type `base`.
+at::ScalarType activation_type(Precision precision, at::ScalarType base);
 
 }  // namespace excitor

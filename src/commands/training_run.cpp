@@ -17,33 +17,19 @@
 #include <excitor/util/system.h>
 #include <excitor/version.h>
 
+#include "plan_run.h"
 #include "save_model.h"
 #include "session.h"
 
 namespace excitor {
 namespace {
 
-at::ScalarType activation_type(Precision precision, at::ScalarType base) {
-  switch (precision) {
-    case Precision::fp32:
-      return at::kFloat;
-    case Precision::bf16:
-      return at::kBFloat16;
-    case Precision::fp16:
-      return at::kHalf;
-    case Precision::automatic:
-      break;
+void log_data(const std::string& what, const LoadedDataset& loaded) {
+  log::info(what + ": " + loaded.report.text());
+  for (const LoadedFile& file : loaded.files) {
+    if (loaded.files.size() > 1)
+      log::info(fmt::format("  {} ({}, weight {}): {}", file.path, file.format, file.weight, file.report.text()));
   }
-  return base;
-}
-
-std::string describe_data(const DatasetReport& r) {
-  std::string text = fmt::format("{} examples, {} tokens ({} labels), longest {}", r.examples, r.tokens,
-                                 r.label_tokens, r.longest);
-  if (r.truncated > 0) text += fmt::format("; {} cut to max_seq_length", r.truncated);
-  if (r.continued > 0) text += fmt::format("; {} documents go on in further windows", r.continued);
-  if (r.dropped > 0) text += fmt::format("; {} left out for their length", r.dropped);
-  return text;
 }
 
 /// A tensor of a checkpoint, which must have the shape that the run needs.
@@ -126,11 +112,12 @@ void TrainingRun::load_data() {
   const std::string& place = config_.model.tokenizer.empty() ? config_.model.path : config_.model.tokenizer;
   tokenizer_ = load_tokenizer(place);
   LoadedDataset loaded = load_dataset(config_.data.train, config_.data, *tokenizer_);
-  log::info("training data: " + describe_data(loaded.report));
+  log_data("training data", loaded);
   std::tie(train_data_, validation_data_) = split_dataset(std::move(loaded.dataset), config_.data.val_size);
+  train_weights_ = weighted_ranges(loaded.files, train_data_->size());
   if (!config_.data.validation.empty()) {
     LoadedDataset validation = load_dataset(config_.data.validation, config_.data, *tokenizer_);
-    log::info("validation data: " + describe_data(validation.report));
+    log_data("validation data", validation);
     validation_data_ = std::move(validation.dataset);
   }
   if (config_.eval.forgetting) {
@@ -175,15 +162,9 @@ std::unique_ptr<Trainer> TrainingRun::make_trainer() {
                                                 .parameters = parameters_,
                                                 .dataset = *train_data_,
                                                 .settings = config_.train,
-                                                .limits = limits(),
-                                                .shuffle = config_.data.shuffle});
-}
-
-MicroBatchLimits TrainingRun::limits() const {
-  return {.packing = config_.data.packing,
-          .max_examples = config_.train.micro_batch_size,
-          .max_tokens = config_.train.micro_batch_tokens.value_or(config_.train.micro_batch_size *
-                                                                  config_.data.max_seq_length)};
+                                                .limits = micro_batch_limits(config_),
+                                                .shuffle = config_.data.shuffle,
+                                                .weights = train_weights_});
 }
 
 void TrainingRun::restore(Trainer& trainer, int64_t step) {
@@ -215,7 +196,7 @@ void TrainingRun::train(Trainer& trainer) {
       .held_out = held_out_data_.get(),
       .data = config_.data,
       .settings = config_.eval,
-      .limits = limits(),
+      .limits = micro_batch_limits(config_),
       .end_ids = config_.model.init ? std::vector<int64_t>()
                                     : read_end_ids(config_.model.path, base_->model.config())});
   const int64_t first_step = trainer.steps_done();
@@ -250,6 +231,7 @@ void TrainingRun::train(Trainer& trainer) {
 }
 
 void TrainingRun::probe_memory(Trainer& trainer) const {
+  log::info("memory plan: " + plan_run(config_, base_->model.config(), *train_data_).text());
   constexpr int64_t kLongRun = 100;  // below, the probe costs more than it saves
   if (!config_.train.memory_probe.value_or(trainer.total_steps() > kLongRun)) return;
   const int64_t tokens = trainer.probe_memory();

@@ -66,13 +66,13 @@ class TrainingRun {
 
   Json start_event(const Trainer& trainer) const;
   AdapterOrigin origin() const;
-  MicroBatchLimits limits() const;
 
   RunConfig config_;
   Json resolved_;
   RunFolder folder_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<Dataset> train_data_;
+  std::vector<WeightedRange> train_weights_;
   std::unique_ptr<Dataset> validation_data_;  ///< may be empty
   std::unique_ptr<Dataset> held_out_data_;    ///< null without eval.forgetting
   std::optional<LoadedModel> base_;

@@ -3,20 +3,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "blanks.h"
 #include "json_rows.h"
-#include "text_lines.h"
+#include "row_format.h"
 
 namespace excitor {
 namespace {
-
-/// A row that plainly is of another format is told so, not that it lacks `instruction`.
-const char* other_format(const Json& row) {
-  if (row.contains("instruction")) return nullptr;
-  if (row.contains("conversations")) return "this is a ShareGPT row, a format that is not read yet";
-  if (row.contains("messages")) return "this is an OpenAI chat row, a format that is not read yet";
-  if (row.contains("text")) return "this is a row of plain text: set \"format\": \"text\" beside its path";
-  return nullptr;
-}
 
 const std::string* required_text(const Json& row, const char* key, const Origin& origin, RowErrors& errors) {
   const std::string* text = required_string(row, key, origin, errors);
@@ -36,22 +28,21 @@ bool read_input(const Json& row, const Origin& origin, RowErrors& errors, std::s
 }  // namespace
 
 void read_alpaca(const std::filesystem::path& path, const PromptTemplate& prompt_template, RowErrors& errors,
-                 SourceExamples& out) {
-  for_each_json_row(path, errors, [&](const Json& row, const Origin& origin) {
-    if (const char* other = other_format(row)) {
-      errors.add(fmt::format("{}: {}", origin.text(), other));
-      return;
-    }
-    const std::string* instruction = required_text(row, "instruction", origin, errors);
-    const std::string* output = required_text(row, "output", origin, errors);
+                 const SourceSink& sink) {
+  JsonRows rows(path, errors);
+  while (const auto row = rows.next()) {
+    const auto& [value, origin] = *row;
+    if (is_of_other_format(value, "alpaca", origin, errors)) continue;
+    const std::string* instruction = required_text(value, "instruction", origin, errors);
+    const std::string* output = required_text(value, "output", origin, errors);
     std::string input;
-    if (!read_input(row, origin, errors, input) || !instruction || !output) return;
-    out.examples.push_back({.kind = SourceKind::conversation,
-                            .pieces = prompt_template.conversation(
-                                {{.role = Role::user, .content = *instruction, .input = std::move(input)},
-                                 {.role = Role::assistant, .content = *output}}),
-                            .origin = origin});
-  });
+    if (!read_input(value, origin, errors, input) || !instruction || !output) continue;
+    sink({.kind = SourceKind::conversation,
+          .pieces = prompt_template.conversation(
+              {{.role = Role::user, .content = *instruction, .input = std::move(input)},
+               {.role = Role::assistant, .content = *output}}),
+          .origin = origin});
+  }
 }
 
 }  // namespace excitor

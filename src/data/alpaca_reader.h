@@ -13,6 +13,6 @@ namespace excitor {
 /// Reads a JSON array or a JSONL file. `instruction` and `output` are strings that are not empty; `input` may
 /// be absent, null or "". Other keys are ignored. Bad rows are added to `errors`.
 void read_alpaca(const std::filesystem::path& path, const PromptTemplate& prompt_template, RowErrors& errors,
-                 SourceExamples& out);
+                 const SourceSink& sink);
 
 }  // namespace excitor

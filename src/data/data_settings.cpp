@@ -16,10 +16,14 @@ Words words_of(const std::vector<std::string>& names) {
 
 void DataFileSettings::describe(Describer& d) {
   d.field("path", path, "The file; a relative path starts at the configuration's folder.");
-  d.choice("format", format, words_of({"auto", "alpaca", "text"}),
-           "alpaca: a JSON array or JSONL of {instruction, input, output}. text: documents, blocks between "
-           "blank lines of a "
-           ".txt file or rows {\"text\"}. auto: .json and .jsonl are alpaca, .txt is text.");
+  d.choice("format", format, words_of({"auto", "alpaca", "sharegpt", "openai", "text"}),
+           "Rows of a JSON array or of JSONL: alpaca {instruction, input, output}, sharegpt {conversations: "
+           "[{from, value}]}, openai {messages: [{role, content}]}, text {text}. text also: a .txt file, its "
+           "documents being blocks between blank lines. auto: what the first row's keys say; .txt is text.");
+  d.field("weight", weight,
+          "How often an epoch sees each of the file's examples: 2 is twice, 0.5 a half of them, chosen anew "
+          "each epoch by train.seed. Of files to train on alone.",
+          Range{.minimum = 0, .maximum = 1000, .open_minimum = true});
 }
 
 void DataSettings::describe(Describer& d) {

@@ -1,90 +1,68 @@
 #include <excitor/data/dataset.h>
 
-#include <algorithm>
-#include <filesystem>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include <excitor/util/error.h>
 
-#include "alpaca_reader.h"
+#include "file_tokeniser.h"
 #include "memory_dataset.h"
 #include "row_errors.h"
-#include "text_reader.h"
-#include "tokenise.h"
+#include "source_reader.h"
 
 namespace excitor {
 namespace {
 
-std::string format_of(const DataFileSettings& file) {
-  if (file.format != "auto") return file.format;
-  const std::string extension = std::filesystem::path(file.path).extension().string();
-  if (extension == ".json" || extension == ".jsonl") return "alpaca";
-  if (extension == ".txt") return "text";
-  throw ConfigError(
-      fmt::format("{}: the format can't be told from the name (.json, .jsonl: alpaca; .txt: text); set "
-                  "\"format\" beside the path",
-                  file.path));
+/// A file's dataset; null when it has bad rows, which stand in the errors then.
+struct FilePart {
+  std::shared_ptr<const Dataset> dataset;
+  LoadedFile file;
+};
+
+FilePart load_into_memory(const FileTask& task, RowErrors& errors) {
+  Tokenised all;
+  const FileSummary summary =
+      tokenise_file(task, 0, errors, [&](const Tokenised& batch, int64_t) { all.append(batch); });
+  all.report.add(summary.report);
+  const Origin origin{.file = std::make_shared<std::string>(task.path), .is_line = summary.origins_are_lines};
+  return {.dataset = std::make_shared<MemoryDataset>(origin, std::move(all.examples)),
+          .file = {.path = task.path, .format = task.format, .report = all.report}};
 }
 
-void require_file(const std::string& path) {
-  std::error_code refused;
-  const auto kind = std::filesystem::status(path, refused).type();
-  if (kind == std::filesystem::file_type::directory) {
-    throw ConfigError(fmt::format("{} is a folder; a data file is expected", path));
-  }
-  if (!std::filesystem::exists(path, refused)) {
-    throw ConfigError(fmt::format("the data file {} does not exist or may not be read", path));
-  }
-}
-
-void read_file_into(const DataFileSettings& file, const PromptTemplate& prompt_template, RowErrors& errors,
-                    SourceExamples& out) {
-  const std::string format = format_of(file);
-  const size_t before = out.examples.size();
-  if (format == "alpaca")
-    read_alpaca(file.path, prompt_template, errors, out);
-  else if (format == "text")
-    read_text(file.path, errors, out);
-  else
-    throw ConfigError(fmt::format("{}: unknown format \"{}\"; known: alpaca, text, auto", file.path, format));
-  if (out.examples.size() == before && errors.empty())
-    throw DataError(file.path + ": no examples in the file");
-}
-
-SourceExamples read_files(const std::vector<DataFileSettings>& files, const PromptTemplate& prompt_template) {
-  if (files.empty()) throw ConfigError("no data files are named; expected a list of {\"path\", \"format\"}");
-  for (const DataFileSettings& file : files) require_file(file.path);
-  SourceExamples sources;
-  RowErrors errors;
-  for (const DataFileSettings& file : files) read_file_into(file, prompt_template, errors, sources);
-  errors.throw_if_any();
-  return sources;
-}
-
-bool holds_conversation(const SourceExamples& sources) {
-  return std::ranges::any_of(sources.examples,
-                             [](const SourceExample& e) { return e.kind == SourceKind::conversation; });
+void require_examples(const LoadedDataset& loaded, const DataSettings& settings) {
+  if (loaded.dataset->size() > 0) return;
+  throw DataError(
+      fmt::format("{}: no example is left: all {} are longer than data.max_seq_length {}; raise it or set "
+                  "data.on_long_example to \"truncate\"",
+                  loaded.files.front().path, loaded.report.dropped, settings.max_seq_length));
 }
 
 }  // namespace
 
 LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const DataSettings& settings,
-                           const Tokenizer& tokenizer) {
+                           const Tokenizer& tokenizer, CacheUse cache_use) {
+  if (files.empty()) throw ConfigError("no data files are named; expected a list of {\"path\", \"format\"}");
   const PromptTemplate prompt_template(settings.prompt_template);
-  const SourceExamples sources = read_files(files, prompt_template);
-  if (holds_conversation(sources)) prompt_template.check(tokenizer);
-  Tokenised tokenised = tokenise(sources.examples, settings, tokenizer);
-  tokenised.errors.throw_if_any();
-  tokenised.report.empty = sources.empty;
-  if (tokenised.dataset.size() == 0) {
-    throw DataError(
-        fmt::format("{}: no example is left: all {} are longer than data.max_seq_length {}; raise it or set "
-                    "data.on_long_example to \"truncate\"",
-                    files.front().path, tokenised.report.dropped, settings.max_seq_length));
+  RowErrors errors;
+  LoadedDataset loaded;
+  std::vector<std::shared_ptr<const Dataset>> parts;
+  for (const DataFileSettings& file : files) {
+    const FileTask task{.path = file.path,
+                        .format = format_of(file),
+                        .settings = settings,
+                        .prompt_template = prompt_template,
+                        .tokenizer = tokenizer};
+    FilePart part = load_into_memory(task, errors);
+    part.file.weight = file.weight;
+    loaded.report.add(part.file.report);
+    loaded.files.push_back(std::move(part.file));
+    parts.push_back(std::move(part.dataset));
   }
-  return {.dataset = std::make_unique<MemoryDataset>(std::move(tokenised.dataset)),
-          .report = tokenised.report};
+  errors.throw_if_any();
+  loaded.dataset = std::make_unique<JoinedDataset>(std::move(parts));
+  require_examples(loaded, settings);
+  return loaded;
 }
 
 std::pair<std::unique_ptr<Dataset>, std::unique_ptr<Dataset>> split_dataset(std::unique_ptr<Dataset> all,

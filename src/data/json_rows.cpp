@@ -1,105 +1,107 @@
 #include "json_rows.h"
 
+#include <vector>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include <excitor/util/error.h>
-#include <excitor/util/files.h>
 
-#include "text_lines.h"
+#include "blanks.h"
 
 namespace excitor {
 namespace {
 
-using RowVisitor = std::function<void(const Json&, const Origin&)>;
-
-void visit_object(const Json& row, const Origin& origin, RowErrors& errors, const RowVisitor& visit) {
-  if (row.is_object()) return visit(row, origin);
-  errors.add(fmt::format("{}: a row must be an object like {{\"instruction\": …}}; found {}", origin.text(),
-                         describe_value(row)));
-}
-
-void visit_array(std::string_view text, const std::string& name, RowErrors& errors, const RowVisitor& visit) {
-  Json rows;
-  try {
-    rows = parse_json(text, name);
-  } catch (const ConfigError& error) {
-    throw DataError(error.what());
-  }
-  Origin origin{.file = std::make_shared<std::string>(name), .number = 0, .is_line = false};
-  for (const Json& row : rows) {
-    visit_object(row, origin, errors, visit);
-    ++origin.number;
-  }
-}
-
 /// One object printed over several lines: the first is not whole, and the second starts no new object.
-void reject_single_object(std::string_view text, const std::string& name) {
-  std::vector<std::string_view> first;  // the first two lines that are not blank
-  for (Lines lines(text); first.size() < 2;) {
-    const auto line = lines.next();
-    if (!line) return;
-    if (!is_blank(line->text)) first.push_back(trim(line->text));
+void reject_single_object(const std::filesystem::path& path) {
+  TextStream stream(path);
+  std::vector<std::string> first;  // the first two lines that are not blank
+  for (std::string line; first.size() < 2;) {
+    if (!stream.take_line(line)) return;
+    if (!is_blank(line)) first.emplace_back(trim(line));
   }
   if (first[0].ends_with('}') || first[1].starts_with('{')) return;
   throw DataError(fmt::format(
       "{}: holds one JSON object over several lines; expected an array of rows, [{{…}}, {{…}}], or "
       "one object a line (JSONL)",
-      name));
-}
-
-void visit_line(const Line& line, const Origin& origin, RowErrors& errors, const RowVisitor& visit) {
-  Json row;
-  try {
-    row = parse_json(line.text, *origin.file, JsonDialect::strict, origin.number);
-  } catch (const ConfigError& error) {
-    errors.add(error.what());
-    return;
-  }
-  visit_object(row, origin, errors, visit);
-}
-
-void visit_lines(std::string_view text, const std::string& name, RowErrors& errors, const RowVisitor& visit) {
-  reject_single_object(text, name);
-  Origin origin{.file = std::make_shared<std::string>(name), .number = 0, .is_line = true};
-  for (Lines lines(text); const auto line = lines.next();) {
-    if (is_blank(line->text)) continue;
-    origin.number = line->number;
-    visit_line(*line, origin, errors, visit);
-  }
+      path.string()));
 }
 
 }  // namespace
 
-void for_each_json_row(const std::filesystem::path& path, RowErrors& errors, const RowVisitor& visit) {
-  const MappedFile file(path);
-  const std::string name = path.string();
-  const std::string_view text = without_byte_order_mark(file.text());
-  if (text.starts_with("version https://git-lfs"))
+JsonRows::JsonRows(const std::filesystem::path& path, RowErrors& errors)
+    : stream_(path), errors_(errors), origin_{.file = std::make_shared<std::string>(path.string())} {
+  const std::string& name = stream_.name();
+  if (stream_.buffered().starts_with("version https://git-lfs"))
     throw DataError(name + ": a Git LFS pointer, not the data: run `git lfs pull` in its folder");
-  const size_t first = text.find_first_not_of(kBlanks);
-  if (first == text.npos) throw DataError(name + ": the file is empty; expected examples");
-  switch (text[first]) {
+  stream_.skip_blanks();
+  switch (stream_.peek()) {
+    case TextStream::kEnd:
+      throw DataError(name + ": the file is empty; expected examples");
     case '[':
-      return visit_array(text, name, errors, visit);
+      array_.emplace(stream_);
+      origin_.is_line = false;
+      origin_.number = -1;
+      return;
     case '{':
-      return visit_lines(text, name, errors, visit);
+      return reject_single_object(path);
     default:
       throw DataError(fmt::format(
           "{}: neither a JSON array nor JSONL: expected \"[\" or \"{{\" first, found byte 0x{:02X}", name,
-          static_cast<unsigned char>(text[first])));
+          stream_.peek()));
   }
+}
+
+std::optional<JsonRow> JsonRows::next() {
+  for (std::optional<Json> value; array_ ? read_element(value) : read_line(value); value.reset()) {
+    if (!value) continue;
+    if (value->is_object()) return JsonRow{.value = *std::move(value), .origin = origin_};
+    errors_.add(fmt::format("{}: a row must be an object like {{\"instruction\": …}}; found {}",
+                            origin_.text(), describe_value(*value)));
+  }
+  return std::nullopt;
+}
+
+bool JsonRows::read_element(std::optional<Json>& value) {
+  if (is_broken_) return false;
+  ++origin_.number;
+  std::string place;
+  try {
+    const auto element = array_->next();
+    if (!element) return false;
+    if (element->shifted) place = origin_.text() + ", columns counted from the row's beginning: ";
+    value = parse_json(element->text, *origin_.file, JsonDialect::strict, static_cast<size_t>(element->line));
+  } catch (const Error& error) {
+    errors_.add(place + error.what());
+    is_broken_ = true;
+  }
+  return true;
+}
+
+bool JsonRows::read_line(std::optional<Json>& value) {
+  do {
+    origin_.number = stream_.line();
+    if (!stream_.take_line(line_)) return false;
+  } while (is_blank(line_));
+  try {
+    value = parse_json(line_, *origin_.file, JsonDialect::strict, static_cast<size_t>(origin_.number));
+  } catch (const ConfigError& error) {
+    errors_.add(error.what());
+  }
+  return true;
+}
+
+std::string keys_of(const Json& object) {
+  std::vector<std::string> keys;
+  for (const auto& item : object.items()) keys.push_back(item.key());
+  return keys.empty() ? "none" : fmt::format("{}", fmt::join(keys, ", "));
 }
 
 const std::string* required_string(const Json& row, const char* key, const Origin& origin,
                                    RowErrors& errors) {
   const auto found = row.find(key);
   if (found == row.end()) {
-    std::vector<std::string> keys;
-    for (const auto& item : row.items()) keys.push_back(item.key());
-    errors.add(
-        fmt::format("{}: \"{}\" is missing; found the keys: {}", origin.text(), key, fmt::join(keys, ", ")));
+    errors.add(fmt::format("{}: \"{}\" is missing; found the keys: {}", origin.text(), key, keys_of(row)));
     return nullptr;
   }
   if (!found->is_string()) {

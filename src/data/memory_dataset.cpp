@@ -1,45 +1,68 @@
 #include "memory_dataset.h"
 
+#include <algorithm>
 #include <stdexcept>
+#include <string>
 
 namespace excitor {
+namespace {
+
+void require_inside(int64_t index, int64_t size) {
+  if (index < 0 || index >= size)
+    throw std::out_of_range("a dataset of " + std::to_string(size) + " has no example " +
+                            std::to_string(index));
+}
+
+}  // namespace
+
+ExampleArrays MemoryDataset::with(int64_t index) const {
+  require_inside(index, size());
+  return examples_.arrays();
+}
 
 Example MemoryDataset::example(int64_t index) const {
-  const auto i = static_cast<size_t>(index);
-  const int64_t begin = starts_.at(i);
-  const int64_t end = starts_.at(i + 1);
-  return {.ids = {ids_.begin() + begin, ids_.begin() + end},
-          .supervised = {supervised_.begin() + begin, supervised_.begin() + end},
-          .origin = origins_[i].text()};
+  return with(index).example(index, file_);
 }
 
 int64_t MemoryDataset::tokens(int64_t index) const {
-  const auto i = static_cast<size_t>(index);
-  return starts_.at(i + 1) - starts_.at(i);
+  return with(index).tokens(index);
 }
 
-void MemoryDataset::append(const Example& example, const Origin& origin) {
-  ids_.insert(ids_.end(), example.ids.begin(), example.ids.end());
-  supervised_.insert(supervised_.end(), example.supervised.begin(), example.supervised.end());
-  starts_.push_back(static_cast<int64_t>(ids_.size()));
-  labels_.push_back(static_cast<int32_t>(example.labels()));
-  origins_.push_back(origin);
+int64_t MemoryDataset::labels(int64_t index) const {
+  return with(index).labels[static_cast<size_t>(index)];
 }
 
-void MemoryDataset::append(const MemoryDataset& later) {
-  const auto shift = static_cast<int64_t>(ids_.size());
-  ids_.insert(ids_.end(), later.ids_.begin(), later.ids_.end());
-  supervised_.insert(supervised_.end(), later.supervised_.begin(), later.supervised_.end());
-  for (size_t i = 1; i < later.starts_.size(); ++i) starts_.push_back(later.starts_[i] + shift);
-  labels_.insert(labels_.end(), later.labels_.begin(), later.labels_.end());
-  origins_.insert(origins_.end(), later.origins_.begin(), later.origins_.end());
+JoinedDataset::JoinedDataset(std::vector<std::shared_ptr<const Dataset>> parts) : parts_(std::move(parts)) {
+  for (const auto& part : parts_) ends_.push_back(size() + part->size());
+}
+
+std::pair<const Dataset*, int64_t> JoinedDataset::place(int64_t index) const {
+  require_inside(index, size());
+  const auto end = std::ranges::upper_bound(ends_, index);
+  const auto part = static_cast<size_t>(end - ends_.begin());
+  return {parts_[part].get(), part == 0 ? index : index - ends_[part - 1]};
+}
+
+Example JoinedDataset::example(int64_t index) const {
+  const auto [part, inside] = place(index);
+  return part->example(inside);
+}
+
+int64_t JoinedDataset::tokens(int64_t index) const {
+  const auto [part, inside] = place(index);
+  return part->tokens(inside);
+}
+
+int64_t JoinedDataset::labels(int64_t index) const {
+  const auto [part, inside] = place(index);
+  return part->labels(inside);
 }
 
 DatasetRange::DatasetRange(std::shared_ptr<const Dataset> whole, int64_t begin, int64_t end)
     : whole_(std::move(whole)), begin_(begin), end_(end) {}
 
 int64_t DatasetRange::checked(int64_t index) const {
-  if (index < 0 || index >= size()) throw std::out_of_range("DatasetRange: example " + std::to_string(index));
+  require_inside(index, size());
   return begin_ + index;
 }
 

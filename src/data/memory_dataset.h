@@ -1,33 +1,51 @@
-// Examples laid flat in memory.
+// Datasets that are in memory, or are made of others.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <excitor/data/dataset.h>
 
+#include "example_arrays.h"
 #include "source_example.h"
 
 namespace excitor {
 
+/// The examples of one file, in memory.
 class MemoryDataset final : public Dataset {
  public:
-  int64_t size() const override { return static_cast<int64_t>(origins_.size()); }
+  explicit MemoryDataset(Origin file, ExampleVectors examples)
+      : file_(std::move(file)), examples_(std::move(examples)) {}
+  int64_t size() const override { return examples_.arrays().size(); }
   Example example(int64_t index) const override;
   int64_t tokens(int64_t index) const override;
-  int64_t labels(int64_t index) const override { return labels_.at(static_cast<size_t>(index)); }
-
-  /// `example.origin` is ignored; `origin` stands for it.
-  void append(const Example& example, const Origin& origin);
-  void append(const MemoryDataset& later);
+  int64_t labels(int64_t index) const override;
 
  private:
-  std::vector<TokenId> ids_;         // all examples' ids, one after the other
-  std::vector<uint8_t> supervised_;  // beside ids_
-  std::vector<int64_t> starts_{0};   // [examples + 1], into ids_
-  std::vector<int32_t> labels_;      // [examples]
-  std::vector<Origin> origins_;      // [examples]
+  /// The arrays, after the index was checked.
+  ExampleArrays with(int64_t index) const;
+
+  Origin file_;  // the number aside
+  ExampleVectors examples_;
+};
+
+/// Several datasets, one after the other.
+class JoinedDataset final : public Dataset {
+ public:
+  explicit JoinedDataset(std::vector<std::shared_ptr<const Dataset>> parts);
+  int64_t size() const override { return ends_.empty() ? 0 : ends_.back(); }
+  Example example(int64_t index) const override;
+  int64_t tokens(int64_t index) const override;
+  int64_t labels(int64_t index) const override;
+
+ private:
+  /// The part that holds an example, and the example's index in it.
+  std::pair<const Dataset*, int64_t> place(int64_t index) const;
+
+  std::vector<std::shared_ptr<const Dataset>> parts_;
+  std::vector<int64_t> ends_;  // index behind each part's last example
 };
 
 /// Examples [begin, end) of another dataset.

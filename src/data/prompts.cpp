@@ -14,14 +14,16 @@ std::vector<Instruction> read_prompts(const std::filesystem::path& path) {
     throw ConfigError(fmt::format("{}: no such file of prompts", path.string()));
   RowErrors errors;
   std::vector<Instruction> prompts;
-  for_each_json_row(path, errors, [&](const Json& row, const Origin& origin) {
+  JsonRows rows(path, errors);
+  while (const auto row = rows.next()) {
+    const auto& [value, origin] = *row;
     // A row with neither is told of the first.
-    const char* key = row.contains("instruction") && !row.contains("prompt") ? "instruction" : "prompt";
-    const std::string* text = required_string(row, key, origin, errors);
-    const bool has_input = row.contains("input") && !row["input"].is_null();
-    const std::string* input = has_input ? required_string(row, "input", origin, errors) : nullptr;
+    const char* key = value.contains("instruction") && !value.contains("prompt") ? "instruction" : "prompt";
+    const std::string* text = required_string(value, key, origin, errors);
+    const bool has_input = value.contains("input") && !value["input"].is_null();
+    const std::string* input = has_input ? required_string(value, "input", origin, errors) : nullptr;
     if (text && (input || !has_input)) prompts.push_back({*text, input ? *input : ""});
-  });
+  }
   errors.throw_if_any();
   if (prompts.empty()) throw DataError(path.string() + ": holds no prompts");
   return prompts;

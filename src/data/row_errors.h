@@ -16,6 +16,7 @@ class RowErrors {
   void add(std::string message, const std::string& advice = "");
   void append(const RowErrors& later);
   bool empty() const { return count_ == 0; }
+  int64_t count() const { return count_; }
   /// Throws DataError that lists the errors kept and says how many there are, unless there are none.
   void throw_if_any() const;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,11 +30,15 @@ struct SourceExample {
   std::vector<TemplatePiece> pieces = {};  ///< of a conversation
   std::string text = {};                   ///< of a document
   Origin origin;
+
+  size_t text_bytes() const {
+    size_t bytes = text.size();
+    for (const TemplatePiece& piece : pieces) bytes += piece.text.size();
+    return bytes;
+  }
 };
 
-struct SourceExamples {
-  std::vector<SourceExample> examples;
-  int64_t empty = 0;  ///< documents without text, left out
-};
+/// Takes the examples of a file, in their order.
+using SourceSink = std::function<void(SourceExample)>;
 
 }  // namespace excitor

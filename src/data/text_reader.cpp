@@ -2,60 +2,59 @@
 
 #include <nlohmann/json.hpp>
 
-#include <excitor/util/error.h>
-#include <excitor/util/files.h>
-
+#include "blanks.h"
 #include "json_rows.h"
-#include "text_lines.h"
+#include "row_format.h"
+#include "text_stream.h"
 
 namespace excitor {
 namespace {
 
-void add_document(std::string text, const Origin& origin, SourceExamples& out) {
-  out.examples.push_back({.kind = SourceKind::document, .text = std::move(text), .origin = origin});
-}
-
-void read_rows(const std::filesystem::path& path, RowErrors& errors, SourceExamples& out) {
-  for_each_json_row(path, errors, [&](const Json& row, const Origin& origin) {
-    const std::string* text = required_string(row, "text", origin, errors);
-    if (!text) return;
+void read_rows(const std::filesystem::path& path, RowErrors& errors, DatasetReport& report,
+               const SourceSink& sink) {
+  JsonRows rows(path, errors);
+  while (auto row = rows.next()) {
+    if (is_of_other_format(row->value, "text", row->origin, errors)) continue;
+    const std::string* text = required_string(row->value, "text", row->origin, errors);
+    if (!text) continue;
     if (is_blank(*text))
-      ++out.empty;
+      ++report.empty;
     else
-      add_document(*text, origin, out);
-  });
+      sink({.kind = SourceKind::document, .text = *text, .origin = row->origin});
+  }
 }
 
-void read_blocks(const std::filesystem::path& path, SourceExamples& out) {
-  const MappedFile file(path);
+void read_blocks(const std::filesystem::path& path, const SourceSink& sink) {
+  TextStream stream(path);
   Origin origin{.file = std::make_shared<std::string>(path.string()), .number = 0, .is_line = true};
-  std::string block;
+  std::string block, line;
   const auto finish_block = [&] {
-    if (!block.empty()) add_document(std::move(block), origin, out);
+    if (!block.empty()) sink({.kind = SourceKind::document, .text = std::move(block), .origin = origin});
     block.clear();
   };
-  for (Lines lines(without_byte_order_mark(file.text())); const auto line = lines.next();) {
-    if (is_blank(line->text)) {
+  for (int64_t number = stream.line(); stream.take_line(line); number = stream.line()) {
+    if (is_blank(line)) {
       finish_block();
       continue;
     }
     if (block.empty())
-      origin.number = line->number;
+      origin.number = number;
     else
       block += '\n';
-    block += line->text;
+    block += line;
   }
   finish_block();
 }
 
 }  // namespace
 
-void read_text(const std::filesystem::path& path, RowErrors& errors, SourceExamples& out) {
+void read_text(const std::filesystem::path& path, RowErrors& errors, DatasetReport& report,
+               const SourceSink& sink) {
   const std::string extension = path.extension().string();
   if (extension == ".json" || extension == ".jsonl")
-    read_rows(path, errors, out);
+    read_rows(path, errors, report, sink);
   else
-    read_blocks(path, out);
+    read_blocks(path, sink);
 }
 
 }  // namespace excitor

@@ -109,7 +109,7 @@ class ExampleMaker {
     report.label_tokens += example.labels();
     report.longest = std::max(report.longest, example.tokens());
     report.ending_in_eos += example.last_label_is(end) ? 1 : 0;
-    out_.dataset.append(example, origin);
+    out_.examples.append(example, origin.number);
   }
 
   const DataSettings& settings_;
@@ -144,16 +144,9 @@ void run_in_parallel(size_t count, const std::function<void(size_t)>& task) {
 }  // namespace
 
 void Tokenised::append(const Tokenised& later) {
-  dataset.append(later.dataset);
+  examples.append(later.examples.arrays());
   errors.append(later.errors);
-  report.examples += later.report.examples;
-  report.tokens += later.report.tokens;
-  report.label_tokens += later.report.label_tokens;
-  report.longest = std::max(report.longest, later.report.longest);
-  report.truncated += later.report.truncated;
-  report.continued += later.report.continued;
-  report.dropped += later.report.dropped;
-  report.ending_in_eos += later.report.ending_in_eos;
+  report.add(later.report);
 }
 
 Tokenised tokenise(const std::vector<SourceExample>& sources, const DataSettings& settings,

@@ -4,10 +4,10 @@
 #include <vector>
 
 #include <excitor/data/data_settings.h>
-#include <excitor/data/dataset.h>
+#include <excitor/data/dataset_report.h>
 #include <excitor/tokenizer/tokenizer.h>
 
-#include "memory_dataset.h"
+#include "example_arrays.h"
 #include "row_errors.h"
 #include "source_example.h"
 
@@ -15,7 +15,7 @@ namespace excitor {
 
 /// What tokenising some examples gave.
 struct Tokenised {
-  MemoryDataset dataset;
+  ExampleVectors examples;
   DatasetReport report;
   RowErrors errors;
 

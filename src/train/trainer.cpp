@@ -27,7 +27,8 @@ Sampler::Options sampler_options(const TrainingTask& task) {
   return {.examples = task.dataset.size(),
           .global_batch_size = task.settings.examples_per_step(/*processes=*/1),
           .shuffle = task.shuffle,
-          .seed = static_cast<uint64_t>(task.settings.seed)};
+          .seed = static_cast<uint64_t>(task.settings.seed),
+          .weights = task.weights};
 }
 
 AdamW::Options optimizer_options(const TrainSettings& s) {

@@ -4,7 +4,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <limits>
 #include <sstream>
 #include <string>
 
@@ -14,6 +16,19 @@ int64_t peak_memory_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return int64_t{usage.ru_maxrss} * 1024;
+}
+
+int64_t available_memory_bytes() {
+  int64_t available = std::numeric_limits<int64_t>::max();
+  std::ifstream system("/proc/meminfo");
+  for (std::string key; system >> key;) {
+    if (int64_t kibibytes = 0; key == "MemAvailable:" && system >> kibibytes) available = kibibytes * 1024;
+  }
+  // Control groups of version 2; "max" is no number and leaves `limit` unread.
+  std::ifstream limit_file("/sys/fs/cgroup/memory.max"), used_file("/sys/fs/cgroup/memory.current");
+  int64_t limit = 0, used = 0;
+  if (limit_file >> limit && used_file >> used) available = std::min(available, limit - used);
+  return available;
 }
 
 double seconds_since_process_start() {

@@ -663,7 +663,7 @@ ADAPTERS = {
     "missing tensor": (spoil_tensors(lambda t: t.pop(LAYER + "gate")), [LAYER + "gate", "missing"]),
     "left-over tensor": (spoil_tensors(lambda t: t.update(other=torch.zeros(2))), ["other", "left over"]),
     "misshaped tensor": (spoil_tensors(lambda t: t.__setitem__(LAYER + "prompt", torch.zeros(4, 4))), [LAYER + "prompt", "[4, 4]", "[3, 16]"]),
-    "integers": (spoil_tensors(lambda t: t.__setitem__(LAYER + "gate", torch.zeros(2, dtype=torch.int64))), [LAYER + "gate", "I64"]),
+    "integers": (spoil_tensors(lambda t: t.__setitem__(LAYER + "gate", torch.zeros(2, dtype=torch.int64))), [LAYER + "gate", "int64"]),
     "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), ["adapter_model.safetensors"]),
     "cut weights": (lambda f: with_bytes(lambda b: b[:-9])(f / "adapter_model.safetensors"), ["adapter_model.safetensors"]),
     "no configuration": (lambda f: (f / "adapter_config.json").unlink(), ["adapter_config.json"]),

@@ -156,6 +156,8 @@ TEST_F(TokenizerJson, WhatIsNotUnderstoodIsNamed) {
   EXPECT_THAT(with("/decoder", nullptr), refused("decoder", "missing"));
   EXPECT_THAT(with("/post_processor", {{"type", "BertProcessing"}}),
               refused("post_processor", "BertProcessing"));
+  EXPECT_THAT(with("/pre_tokenizer", nullptr), refused("decoder", "ByteLevel does not belong"));
+  json["decoder"] = {{"type", "Fuse"}};
   EXPECT_THAT(with("/pre_tokenizer", nullptr), refused("byte_fallback"));
 }
 
@@ -246,7 +248,7 @@ TEST_F(Tiktoken, ADamagedFileIsNamedWithItsLine) {
   EXPECT_THAT(loading(tiktoken + "dGhl 263\n"), refused("token of rank 258 stands here again"));
   EXPECT_THAT(loading(tiktoken + "YWFh 264\n"), refused("no token has the rank 263"));
   EXPECT_THAT(loading(tiktoken.substr(tiktoken.find('\n') + 1)), refused("rank 0"));
-  EXPECT_THAT(loading("YQ== 0\n"), refused("byte 0x00"));
+  EXPECT_THAT(loading(std::string("YQ== 0\n")), refused("byte 0x00"));
 }
 
 }  // namespace

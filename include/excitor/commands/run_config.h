@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <excitor/data/data_settings.h>
+#include <excitor/data/sampler.h>
 #include <excitor/methods/method.h>
 #include <excitor/model/llama_config.h>
 #include <excitor/train/train_settings.h>
@@ -62,6 +63,9 @@ RunConfig read_run_config(const std::filesystem::path& file, const std::vector<s
 /// so that everything else can be looked at.
 RunConfig read_run_config(const std::filesystem::path& file, const std::vector<std::string>& overrides,
                           Problems& missing);
+
+/// How a step's examples are laid into micro-batches.
+MicroBatchLimits micro_batch_limits(const RunConfig& config);
 
 /// Every setting with its default written out.
 Json write_run_config(RunConfig& config);

@@ -15,7 +15,8 @@ enum class LongExamples { truncate, drop, fail };
 
 struct DataFileSettings {
   std::string path;             ///< relative to the configuration file; absolute once resolved
-  std::string format = "auto";  ///< "alpaca" | "text" | "auto" (.json, .jsonl: alpaca; .txt: text)
+  std::string format = "auto";  ///< "alpaca" | "sharegpt" | "openai" | "text" | "auto" (what the file says)
+  double weight = 1;            ///< times that an epoch sees each example
   void describe(Describer& d);
 };
 

@@ -8,13 +8,14 @@
 #include <vector>
 
 #include <excitor/data/data_settings.h>
+#include <excitor/data/dataset_report.h>
 #include <excitor/data/example.h>
 #include <excitor/tokenizer/prompt_template.h>
 #include <excitor/tokenizer/tokenizer.h>
 
 namespace excitor {
 
-/// Random access to examples. In memory today; a mapped cache is a later kind of the same thing.
+/// Random access to examples, in memory or mapped from the cache.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -24,28 +25,32 @@ class Dataset {
   virtual int64_t labels(int64_t index) const = 0;  ///< number of its labels
 };
 
-/// What reading did to the examples, said in numbers.
-struct DatasetReport {
-  int64_t examples = 0;
-  int64_t tokens = 0;
-  int64_t label_tokens = 0;
-  int64_t longest = 0;
-  int64_t truncated = 0;      ///< cut to max_seq_length
-  int64_t continued = 0;      ///< text documents that did not fit one window and go on in further examples
-  int64_t dropped = 0;        ///< left out for their length
-  int64_t empty = 0;          ///< rows {"text"} without text, left out
-  int64_t ending_in_eos = 0;  ///< examples whose last label is EOS, or what ends the template's answers
+/// One file of a dataset, after loading.
+struct LoadedFile {
+  std::string path;
+  std::string format;  ///< never "auto"
+  double weight = 1;
+  DatasetReport report;
+  std::string cache_folder = {};  ///< where its tokens lie; empty: in memory
+  bool was_cached = false;        ///< its tokens were there already
 };
 
 struct LoadedDataset {
   std::unique_ptr<Dataset> dataset;
-  DatasetReport report;
+  DatasetReport report;           ///< of all files together
+  std::vector<LoadedFile> files;  ///< in the order of the dataset
 };
 
-/// Reads and tokenises `files` (in parallel threads, the order of the files kept).
+/// `when_large`: a file's tokens are mapped from the cache when they are there; they are put there when the
+/// file is large or data.cache_dir names a folder, and a cache that can't be written is a warning. `always`:
+/// they are put there, and when that fails the IoError is thrown.
+enum class CacheUse { when_large, always };
+
+/// Reads and tokenises `files` (in parallel threads, the order of the files kept), or maps what was tokenised
+/// before: from a cache keyed by the file's content and everything that its tokens depend on.
 ///
-/// alpaca: messages as the prompt template lays them out, prompt and answer encoded apart; the answer's
-/// tokens and what ends it (EOS, in some templates another token) are labels, with train_on_inputs all but
+/// alpaca, sharegpt, openai: messages as the prompt template lays them out, each encoded apart; the answers'
+/// tokens and what ends them (EOS, in some templates another token) are labels, with train_on_inputs all but
 /// BOS. text: a document is BOS + text + EOS, all but BOS labels; the prompt template is not applied, and
 /// with on_long_example truncate a long document loses nothing: it goes on in the next window, each window
 /// starting with BOS, the last ending with EOS.
@@ -53,11 +58,12 @@ struct LoadedDataset {
 /// Throws ConfigError for a file that does not exist, a format that can't be told, or a prompt template that
 /// needs control tokens which the vocabulary lacks, and DataError that lists
 /// the first 20 bad examples with their number. Errors name file and line (JSONL), row (JSON array) or first
-/// line (text): a row of a wrong type or without `instruction`/`output`, broken JSON, text that is not UTF-8,
-/// an answer that is empty, an example without a label after truncation, an example that is too long when
-/// on_long_example is fail, a file without examples.
+/// line (text): a row of a wrong type or without what its format asks for, a row of another format, broken
+/// JSON, text that is not UTF-8, an answer that is empty, an example without a label after truncation, an
+/// example that is too long when on_long_example is fail, a file without examples, one that changes while it
+/// is read. Interrupted after SIGINT or SIGTERM where StopSignals watches for them.
 LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const DataSettings& settings,
-                           const Tokenizer& tokenizer);
+                           const Tokenizer& tokenizer, CacheUse cache_use = CacheUse::when_large);
 
 /// The dataset split as `val_size` says: the last val_size examples are the second part (an empty dataset for
 /// 0). Throws ConfigError when nothing would be left to train on.

@@ -9,6 +9,18 @@
 
 namespace excitor {
 
+/// Examples [begin, end), each of which an epoch sees `weight` times: the integer part in whole repetitions,
+/// the fraction as so many of them, chosen anew each epoch.
+struct WeightedRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+  double weight = 1;
+};
+
+/// The examples of a dataset's files with their weights, as far as they lie before `training_examples` (what
+/// split_dataset leaves to train on). Empty when every weight is 1.
+std::vector<WeightedRange> weighted_ranges(const std::vector<LoadedFile>& files, int64_t training_examples);
+
 /// Deals the dataset out in global batches. Each epoch is a new permutation (or the file's order); the last
 /// batch of an epoch holds what is left.
 class Sampler {
@@ -18,9 +30,12 @@ class Sampler {
     int64_t global_batch_size = 1;  ///< examples of one optimiser step, over all processes
     bool shuffle = true;
     uint64_t seed = 0;
+    std::vector<WeightedRange> weights = {};  ///< of all examples, in their order; empty: 1
   };
+  /// Throws ConfigError when the weights leave nothing of the examples, or more than 2^31 of them.
   explicit Sampler(const Options& options);
 
+  int64_t examples_per_epoch() const { return examples_per_epoch_; }
   int64_t steps_per_epoch() const;
   /// Indices of the examples of optimiser step `step` (from 0).
   std::vector<int64_t> global_batch(int64_t step);
@@ -29,6 +44,7 @@ class Sampler {
 
  private:
   Options options_;
+  int64_t examples_per_epoch_;
   int64_t cached_epoch_ = -1;
   std::vector<int64_t> order_;
 };

@@ -44,6 +44,7 @@ struct TrainingTask {
   TrainSettings settings;
   MicroBatchLimits limits;
   bool shuffle = true;
+  std::vector<WeightedRange> weights = {};  ///< of the dataset's files; empty: 1
 };
 
 /// One run: `step()` until `finished()`. State is the parameters, the optimiser's moments and the step

@@ -8,6 +8,9 @@ namespace excitor {
 /// Largest resident memory of this process so far, in bytes.
 int64_t peak_memory_bytes();
 
+/// Memory that this process may still take: the system's, or less where its control group has a limit.
+int64_t available_memory_bytes();
+
 /// Seconds since this process was started (by the kernel's clock, so loading the program counts).
 double seconds_since_process_start();
 

@@ -1,0 +1,31 @@
+#include "plan_run.h"
+
+#include <algorithm>
+
+#include "session.h"
+
+namespace excitor {
+
+int64_t largest_micro_batch_tokens(const RunConfig& config, const Dataset& dataset) {
+  const MicroBatchLimits limits = micro_batch_limits(config);
+  const int64_t examples = config.train.examples_per_step(/*processes=*/1);
+  int64_t longest = 0;
+  for (int64_t i = 0; i < dataset.size(); ++i) longest = std::max(longest, dataset.tokens(i));
+  if (!limits.packing) return longest * std::min(limits.max_examples, examples);
+  return std::max(longest, std::min(limits.max_tokens, examples * longest));
+}
+
+MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dataset& dataset) {
+  const at::ScalarType base_type = resolve_dtype(config.model.dtype);
+  const Method& method = *config.method.method;
+  const auto trainables = method.parameters(model);
+  return plan_memory({.model = model,
+                      .base_type = base_type,
+                      .activation_type = activation_type(config.train.precision, base_type),
+                      .trainables = trainables,
+                      .micro_batch_tokens = largest_micro_batch_tokens(config, dataset),
+                      .recompute_layers = config.train.gradient_checkpointing,
+                      .base_trains = method.trains_whole_model()});
+}
+
+}  // namespace excitor

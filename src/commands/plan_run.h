@@ -1,0 +1,15 @@
+// The memory plan of a configuration over its data.
+#pragma once
+
+#include <excitor/commands/run_config.h>
+#include <excitor/data/dataset.h>
+#include <excitor/train/memory_plan.h>
+
+namespace excitor {
+
+/// The most tokens that one micro-batch of these examples can hold.
+int64_t largest_micro_batch_tokens(const RunConfig& config, const Dataset& dataset);
+
+MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dataset& dataset);
+
+}  // namespace excitor

@@ -1,0 +1,69 @@
+#include <excitor/data/dataset_report.h>
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/util/error.h>
+
+namespace excitor {
+namespace {
+
+struct Count {
+  const char* name;
+  int64_t DatasetReport::*member;
+  const char* words;  ///< behind the number, where it is said only when it is not 0
+};
+
+constexpr std::array<Count, 12> kCounts{{
+    {"examples", &DatasetReport::examples, nullptr},
+    {"tokens", &DatasetReport::tokens, nullptr},
+    {"label_tokens", &DatasetReport::label_tokens, nullptr},
+    {"longest", &DatasetReport::longest, nullptr},
+    {"ending_in_eos", &DatasetReport::ending_in_eos, nullptr},
+    {"truncated", &DatasetReport::truncated, "cut to max_seq_length"},
+    {"continued", &DatasetReport::continued, "documents go on in further windows"},
+    {"dropped", &DatasetReport::dropped, "left out for their length"},
+    {"empty", &DatasetReport::empty, "rows without text left out"},
+    {"leading_answers", &DatasetReport::leading_answers, "answers before the first question left out"},
+    {"trailing_questions", &DatasetReport::trailing_questions, "questions after the last answer left out"},
+    {"without_answer", &DatasetReport::without_answer, "conversations without an answer left out"},
+}};
+
+}  // namespace
+
+void DatasetReport::add(const DatasetReport& other) {
+  const int64_t longest_of_both = std::max(longest, other.longest);
+  for (const Count& count : kCounts) this->*count.member += other.*count.member;
+  longest = longest_of_both;
+}
+
+std::string DatasetReport::text() const {
+  std::string text =
+      fmt::format("{} examples, {} tokens ({} labels), longest {}", examples, tokens, label_tokens, longest);
+  for (const Count& count : kCounts) {
+    if (count.words && this->*count.member > 0)
+      text += fmt::format("; {} {}", this->*count.member, count.words);
+  }
+  return text;
+}
+
+Json DatasetReport::json() const {
+  Json json = Json::object();
+  for (const Count& count : kCounts) json[count.name] = this->*count.member;
+  return json;
+}
+
+DatasetReport DatasetReport::from_json(const Json& json) {
+  DatasetReport report;
+  for (const Count& count : kCounts) {
+    if (!json.is_object() || !json.contains(count.name) || !json[count.name].is_number_integer())
+      throw DataError(fmt::format("\"{}\" is missing or no integer", count.name));
+    report.*count.member = json[count.name].get<int64_t>();
+  }
+  return report;
+}
+
+}  // namespace excitor

@@ -1,0 +1,48 @@
+// Examples laid flat: what memory and cache files hold alike.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <excitor/data/example.h>
+
+#include "source_example.h"
+
+namespace excitor {
+
+/// A view of N examples with T tokens together.
+struct ExampleArrays {
+  std::span<const int64_t> starts;      // [N+1], into ids
+  std::span<const int64_t> numbers;     // [N] line or row of each
+  std::span<const int32_t> labels;      // [N] number of labels
+  std::span<const TokenId> ids;         // [T]
+  std::span<const uint8_t> supervised;  // [T]
+
+  int64_t size() const { return static_cast<int64_t>(labels.size()); }
+  int64_t tokens(int64_t index) const {
+    return starts[static_cast<size_t>(index) + 1] - starts[static_cast<size_t>(index)];
+  }
+  /// A copy of one example; `file` tells its origin, number aside.
+  Example example(int64_t index, const Origin& file) const;
+};
+
+/// The arrays in memory, growing.
+class ExampleVectors {
+ public:
+  /// `number` is the example's line or row.
+  void append(const Example& example, int64_t number);
+  void append(const ExampleArrays& later);
+  ExampleArrays arrays() const { return {starts_, numbers_, labels_, ids_, supervised_}; }
+
+ private:
+  std::vector<int64_t> starts_{0};
+  std::vector<int64_t> numbers_;
+  std::vector<int32_t> labels_;
+  std::vector<TokenId> ids_;
+  std::vector<uint8_t> supervised_;
+};
+
+}  // namespace excitor

@@ -1,0 +1,102 @@
+#include "file_stamp.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/util/error.h>
+#include <excitor/util/files.h>
+#include <excitor/util/json.h>
+#include <excitor/util/sha256.h>
+
+namespace excitor {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+int64_t nanoseconds(const timespec& time) {
+  return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
+}
+
+Json stamp_json(const FileStamp& stamp) {
+  return {{"size", stamp.size},
+          {"modified_ns", stamp.modified_ns},
+          {"status_changed_ns", stamp.status_changed_ns},
+          {"inode", stamp.inode}};
+}
+
+std::optional<std::string> recall(const fs::path& note, const Json& key) {
+  try {
+    const Json json = read_json_file(note);
+    if (json.is_object() && json.contains("sha256") && json.contains("key") && json["key"] == key)
+      return json["sha256"].get<std::string>();
+  } catch (const std::exception&) {
+    // Absent or damaged: the file is hashed again.
+  }
+  return std::nullopt;
+}
+
+/// A file that was written a moment ago may be written again within the clock's tick, its stamp unchanged.
+bool is_settled(const FileStamp& stamp) {
+  constexpr int64_t kSeconds = 2;
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return nanoseconds(now) - stamp.status_changed_ns > kSeconds * kNanosecondsPerSecond;
+}
+
+}  // namespace
+
+FileStamp stamp_of(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0)
+    throw IoError(fmt::format("{}: cannot read: {}", path.string(), std::strerror(errno)));
+  return {.size = status.st_size,
+          .modified_ns = nanoseconds(status.st_mtim),
+          .status_changed_ns = nanoseconds(status.st_ctim),
+          .inode = static_cast<int64_t>(status.st_ino)};
+}
+
+std::string hash_file(const fs::path& path) {
+  const std::unique_ptr<std::FILE, decltype([](std::FILE* file) { std::fclose(file); })> file(
+      std::fopen(path.c_str(), "rb"));
+  if (!file) throw IoError(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
+  Sha256 hash;
+  std::vector<char> buffer(size_t{1} << 18);
+  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get()))
+    hash.update(std::string_view(buffer.data(), count));
+  if (std::ferror(file.get()) != 0)
+    throw IoError(fmt::format("{}: cannot read: {}", path.string(), std::strerror(errno)));
+  return hash.hex_digest();
+}
+
+std::string remembered_hash(const fs::path& path, const fs::path& folder) {
+  const FileStamp stamp = stamp_of(path);
+  const std::string absolute = fs::absolute(path).string();
+  Json key = stamp_json(stamp);
+  key["path"] = absolute;
+  const fs::path note = folder / (sha256_hex(absolute) + ".json");
+  if (const auto known = recall(note, key)) return *known;
+  const std::string hash = hash_file(path);
+  if (stamp_of(path) != stamp)
+    throw DataError(path.string() + ": the file changed while it was read; start again once it is complete");
+  if (!is_settled(stamp)) return hash;
+  try {
+    make_writable_folder(folder);
+    write_file_atomically(note, Json({{"key", key}, {"sha256", hash}}).dump(2) + "\n");
+  } catch (const IoError&) {
+    // The next start hashes again.
+  }
+  return hash;
+}
+
+}  // namespace excitor
