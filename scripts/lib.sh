@@ -34,6 +34,16 @@ install_packages() {
   fi
 }
 
+# install_browser: Chromium, for the tests that open a page (about 350 MB); without it they are skipped.
+install_browser() {
+  if command -v chromium >/dev/null || ! command -v apt-cache >/dev/null; then return; fi
+  # Ubuntu's package of that name is a snap, which does not run in a container.
+  if [[ $(apt-cache policy chromium) == *snap* ]]; then return; fi
+  say "Installing with apt: chromium (some tests open the report page in it)"
+  (as_root "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium fonts-dejavu-core") ||
+    say "Chromium could not be installed; its tests are skipped"
+}
+
 # as_root COMMAND_LINE: runs it as root, showing its errors alone, or says what to type.
 as_root() {
   if ((EUID == 0)); then

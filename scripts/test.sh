@@ -4,6 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 
 install_packages
+install_browser
 install_torch "$@"
 build all "$@"
 

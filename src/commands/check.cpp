@@ -163,11 +163,23 @@ class Check {
     line(fmt::format("lengths: median {}, 95 % up to {}, longest {} of max_seq_length {}", length_at(0.5),
                      length_at(0.95), r.longest, config_->data.max_seq_length));
     line(fmt::format("last label is EOS: {:.1f} %; cut: {}; continued in a further window: {}; left out: {}",
-                     percent(r.ending_in_eos, r.examples), r.truncated, r.continued, r.dropped + r.empty));
-    report_["data"] = {{"examples", r.examples},          {"tokens", r.tokens},
-                       {"label_tokens", r.label_tokens},  {"longest", r.longest},
-                       {"truncated", r.truncated},        {"dropped", r.dropped},
-                       {"ending_in_eos", r.ending_in_eos}};
+                     percent(r.ending_in_eos, r.examples), r.truncated, r.continued,
+                     r.dropped + r.empty + r.without_answer));
+    if (r.leading_answers + r.trailing_questions > 0)
+      line(fmt::format(
+          "messages left out: {} answers before the first question, {} questions after the last answer",
+          r.leading_answers, r.trailing_questions));
+    report_["data"] = r.json();
+    report_["data"]["files"] = Json::array();
+    for (const LoadedFile& file : loaded.files) report_file(file, loaded.files.size() > 1);
+  }
+
+  void report_file(const LoadedFile& file, bool is_one_of_many) {
+    if (is_one_of_many)
+      line(fmt::format("  {} ({}, weight {}): {}", file.path, file.format, file.weight, file.report.text()));
+    Json json = file.report.json();
+    json.update({{"path", file.path}, {"format", file.format}, {"weight", file.weight}});
+    report_["data"]["files"].push_back(std::move(json));
   }
 
   /// The length that a share of the examples does not exceed.

@@ -1,4 +1,5 @@
 // excitor export: an adapter as other programs read it.
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
@@ -39,7 +40,10 @@ struct MergeCheck {
 };
 
 MergeCheck merge(const ExportOptions& options, Session session) {
-  const LlamaConfig& config = session.base.model.config();
+  LlamaConfig config = session.base.model.config();
+  const bool is_meta_folder =
+      !std::filesystem::exists(std::filesystem::path(options.session.model) / "config.json");
+  if (is_meta_folder) config = with_token_ids(config, *load_tokenizer(options.session.model));
   export_hugging_face(options.output, {.base_folder = options.session.model,
                                        .base_config = config,
                                        .base_weights = open_weights(options.session.model, config),

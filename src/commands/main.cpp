@@ -5,10 +5,12 @@
 #include <iostream>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 
 #include <excitor/util/error.h>
@@ -45,6 +47,17 @@ void check_command_name(const CLI::App& app, const std::string& path, int argc, 
                                near.empty() ? "" : "; did you mean \"" + near + "\"?", path));
 }
 
+/// Reading a mapped file that became shorter or vanished from its disk is a signal, not an error that can be
+/// caught.
+extern "C" void say_mapped_file_is_gone(int) {
+  constexpr std::string_view kText =
+      "error: a file that was being read (weights or data) was cut off or replaced meanwhile; restore it and "
+      "start "
+      "again, checkpoints are intact\n";
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, kText.data(), kText.size());
+  _exit(1);
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App app(
       "Fine-tunes frozen LLaMA models with small bypass modules: LLaMA-Excitor, LLaMA-Adapter (V1 "
@@ -56,11 +69,13 @@ int parse_and_run(int argc, char** argv) {
   CommandResult result;
   add_train_command(app, result);
   add_check_command(app, result);
+  add_prepare_command(app, result);
   add_generate_command(app, result);
   add_chat_command(app, result);
   add_inspect_command(app, result);
   add_export_command(app, result);
   add_import_command(app, result);
+  add_doctor_command(app, result);
   add_report_command(app, result);
   add_schema_command(app, result);
   check_command_name(app, "excitor", argc - 1, argv + 1);
@@ -81,6 +96,7 @@ int run_program(int argc, char** argv) {
   // end of the process.
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGBUS, say_mapped_file_is_gone);
   try {
     return parse_and_run(argc, argv);
   } catch (const Interrupted& stop) {

@@ -19,8 +19,9 @@ struct ReportOptions {
 };
 
 void write_report(const ReportOptions& options) {
-  const std::filesystem::path file =
-      options.output.empty() ? std::filesystem::path(options.folder) / "report.html" : options.output;
+  namespace fs = std::filesystem;
+  const fs::path file =
+      options.output.empty() ? fs::path(options.folder) / "report.html" : fs::path(options.output);
   write_run_report(options.folder, file);
   std::cout << file.string() << "\n";
 }

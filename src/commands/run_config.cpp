@@ -46,6 +46,8 @@ void resolve_paths(RunConfig& config, const fs::path& folder) {
   make_absolute(config.model.tokenizer, folder);
   make_absolute(config.method.adapter_path, folder);
   make_absolute(config.output_dir, folder);
+  if (config.data.cache_dir != "auto" && config.data.cache_dir != "none")
+    make_absolute(config.data.cache_dir, folder);
   if (config.eval.forgetting) make_absolute(config.eval.forgetting->path, folder);
   for (auto* files : {&config.data.train, &config.data.validation}) {
     for (auto& file : *files) make_absolute(file.path, folder);
@@ -70,6 +72,11 @@ void check_data(const DataSettings& data, Problems& problems) {
     PromptTemplate{data.prompt_template};
   } catch (const ConfigError& error) {
     problems.add("data.prompt_template", error.what());
+  }
+  if (data.cache_dir.empty()) problems.add("data.cache_dir", "is empty; give a folder, \"auto\" or \"none\"");
+  for (size_t i = 0; i < data.validation.size(); ++i) {
+    if (data.validation[i].weight != 1)
+      problems.add(fmt::format("data.validation[{}].weight", i), "only files to train on have a weight");
   }
   if (data.val_size > 0 && !data.validation.empty())
     problems.add("data.val_size", "stands beside data.validation; give one of them");

@@ -12,7 +12,7 @@
 namespace excitor {
 
 struct WholeModel {
-  const LlamaConfig& config;
+  LlamaConfig config;
   const ParameterSet& parameters;          ///< by Hugging Face names
   at::ScalarType type = at::kFloat;        ///< of the written weights
   std::filesystem::path tokenizer_source;  ///< folder or file whose tokenizer is copied

@@ -28,6 +28,12 @@ at::ScalarType activation_type(Precision precision, at::ScalarType base) {
   return base;
 }
 
+LlamaConfig with_token_ids(LlamaConfig config, const Tokenizer& tokenizer) {
+  if (config.bos_token_id.is_null()) config.bos_token_id = tokenizer.bos();
+  if (config.eos_token_id.is_null()) config.eos_token_id = tokenizer.eos();
+  return config;
+}
+
 void check_utf8(const char* option, const std::string& text) {
   const size_t at = find_invalid_utf8(text);
   if (at != std::string::npos)

@@ -29,6 +29,9 @@ struct Session {
 
 Session open_session(const SessionOptions& options);
 
+/// The configuration with the tokenizer's BOS and EOS where it has none itself (Meta's folders of LLaMA 1 and 2).
+LlamaConfig with_token_ids(LlamaConfig config, const Tokenizer& tokenizer);
+
 /// Throws UsageError that names the option when its text is not UTF-8.
 void check_utf8(const char* option, const std::string& text);
 

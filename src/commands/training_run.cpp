@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <excitor/report/run_report.h>
 #include <excitor/tensor/dtype.h>
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
@@ -28,7 +29,8 @@ void log_data(const std::string& what, const LoadedDataset& loaded) {
   log::info(what + ": " + loaded.report.text());
   for (const LoadedFile& file : loaded.files) {
     if (loaded.files.size() > 1)
-      log::info(fmt::format("  {} ({}, weight {}): {}", file.path, file.format, file.weight, file.report.text()));
+      log::info(
+          fmt::format("  {} ({}, weight {}): {}", file.path, file.format, file.weight, file.report.text()));
   }
 }
 
@@ -76,7 +78,12 @@ void TrainingRun::run() {
   log::open_file(folder_.log_file());
   record_.emplace(folder_, config_.logging.tensorboard);
   record_->event(start_event(*trainer), "run");
-  train(*trainer);
+  try {
+    train(*trainer);
+  } catch (...) {
+    write_report();
+    throw;
+  }
 }
 
 int64_t TrainingRun::examine_output_dir() const {
@@ -227,6 +234,7 @@ void TrainingRun::train(Trainer& trainer) {
                   {"seconds", seconds_since_process_start()},
                   {"peak_memory_bytes", peak_memory_bytes()}},
                  "run");
+  write_report();
   folder_.checkpoints().remove_all();
 }
 
@@ -322,6 +330,15 @@ void TrainingRun::evaluate(const Trainer& trainer) {
   }
   if (config_.eval.health && !config_.method.method->trains_whole_model())
     record_->event(evaluation_->health(step, trainer.gradient_norms()), "health");
+  write_report();
+}
+
+void TrainingRun::write_report() const {
+  try {
+    write_run_report(folder_.path(), folder_.path() / "report.html");
+  } catch (const std::exception& error) {
+    log::warning(fmt::format("report.html is not up to date: {}", error.what()));
+  }
 }
 
 void TrainingRun::judge(double eval_loss, int64_t step) {
@@ -353,7 +370,7 @@ void TrainingRun::save_weights(const std::filesystem::path& folder) const {
   if (!config_.method.method->trains_whole_model())
     return save_adapter(folder, *config_.method.method, parameters_, origin());
   const std::string& asked = config_.method.save_dtype;
-  save_hugging_face(folder, {.config = base_->model.config(),
+  save_hugging_face(folder, {.config = with_token_ids(base_->model.config(), *tokenizer_),
                              .parameters = parameters_,
                              .type = parse_dtype(asked == "auto" ? base_->stored_type : asked),
                              .tokenizer_source = config_.model.tokenizer.empty() ? config_.model.path

@@ -54,6 +54,8 @@ class TrainingRun {
   void check_all_moved(const Trainer& trainer);
   void record_step(const StepMetrics& step);
   void evaluate(const Trainer& trainer);
+  /// report.html from what is recorded so far; a failure is a warning, the run goes on.
+  void write_report() const;
   /// Keeps the adapter when this loss is the lowest so far.
   void judge(double eval_loss, int64_t step);
   bool evaluation_is_due(const Trainer& trainer, int64_t step) const;

@@ -46,6 +46,10 @@ void DataSettings::describe(Describer& d) {
           "same either way.");
   d.field("train_on_inputs", train_on_inputs, "The prompt's tokens are labels too, not the answer's alone.");
   d.field("shuffle", shuffle, "A new order each epoch; false keeps the file's.");
+  d.field(
+      "cache_dir", cache_dir,
+      "Folder of tokenised data, shared by runs. auto: $XDG_CACHE_HOME/excitor or ~/.cache/excitor, for "
+      "files of 8 MiB and more and what `excitor prepare` put there; none: tokenised in memory each time.");
 }
 
 }  // namespace excitor

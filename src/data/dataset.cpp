@@ -1,24 +1,39 @@
 #include <excitor/data/dataset.h>
 
+#include <filesystem>
+#include <stdexcept>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include <excitor/util/error.h>
+#include <excitor/util/log.h>
 
 #include "file_tokeniser.h"
 #include "memory_dataset.h"
 #include "row_errors.h"
 #include "source_reader.h"
+#include "token_cache.h"
 
 namespace excitor {
 namespace {
 
-/// A file's dataset; null when it has bad rows, which stand in the errors then.
+/// From this size on, tokenising takes long enough to be kept.
+constexpr uintmax_t kLargeFile = uintmax_t{8} << 20;  // bytes
+
 struct FilePart {
-  std::shared_ptr<const Dataset> dataset;
+  std::shared_ptr<const Dataset> dataset;  ///< null when the file has bad rows
   LoadedFile file;
 };
+
+FilePart from_cache(const FileTask& task, CachedFile cached, bool was_cached) {
+  return {.dataset = std::move(cached.dataset),
+          .file = {.path = task.path,
+                   .format = task.format,
+                   .report = cached.report,
+                   .cache_folder = cached.folder.string(),
+                   .was_cached = was_cached}};
+}
 
 FilePart load_into_memory(const FileTask& task, RowErrors& errors) {
   Tokenised all;
@@ -28,6 +43,36 @@ FilePart load_into_memory(const FileTask& task, RowErrors& errors) {
   const Origin origin{.file = std::make_shared<std::string>(task.path), .is_line = summary.origins_are_lines};
   return {.dataset = std::make_shared<MemoryDataset>(origin, std::move(all.examples)),
           .file = {.path = task.path, .format = task.format, .report = all.report}};
+}
+
+bool is_to_be_cached(const FileTask& task, CacheUse cache_use) {
+  std::error_code ignored;
+  return cache_use == CacheUse::always || task.settings.cache_dir != "auto" ||
+         std::filesystem::file_size(task.path, ignored) >= kLargeFile;
+}
+
+FilePart load_through_cache(const TokenCache& cache, const FileTask& task, CacheUse cache_use,
+                            RowErrors& errors) {
+  if (auto found = cache.find(task)) return from_cache(task, *std::move(found), true);
+  if (!is_to_be_cached(task, cache_use)) return load_into_memory(task, errors);
+  const int64_t errors_before = errors.count();
+  if (auto made = cache.make(task, errors)) return from_cache(task, *std::move(made), false);
+  if (errors.count() == errors_before) throw std::logic_error("TokenCache::make: neither tokens nor errors");
+  return {.dataset = nullptr, .file = {.path = task.path, .format = task.format}};
+}
+
+FilePart load_file(const FileTask& task, CacheUse cache_use, RowErrors& errors) {
+  const auto folder = TokenCache::folder_of(task.settings.cache_dir);
+  const bool can_be_cached = folder && !task.tokenizer.sha256().empty();
+  if (!can_be_cached) return load_into_memory(task, errors);
+  try {
+    return load_through_cache(TokenCache(*folder), task, cache_use, errors);
+  } catch (const IoError& error) {
+    if (cache_use == CacheUse::always) throw;
+    log::warning(fmt::format("{}: no cache of tokens, the data is tokenised in memory instead: {}", task.path,
+                             error.what()));
+    return load_into_memory(task, errors);
+  }
 }
 
 void require_examples(const LoadedDataset& loaded, const DataSettings& settings) {
@@ -53,11 +98,11 @@ LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const Dat
                         .settings = settings,
                         .prompt_template = prompt_template,
                         .tokenizer = tokenizer};
-    FilePart part = load_into_memory(task, errors);
+    FilePart part = load_file(task, cache_use, errors);
     part.file.weight = file.weight;
     loaded.report.add(part.file.report);
     loaded.files.push_back(std::move(part.file));
-    parts.push_back(std::move(part.dataset));
+    if (part.dataset) parts.push_back(std::move(part.dataset));
   }
   errors.throw_if_any();
   loaded.dataset = std::make_unique<JoinedDataset>(std::move(parts));

@@ -44,7 +44,8 @@ JsonRows::JsonRows(const std::filesystem::path& path, RowErrors& errors)
       origin_.number = -1;
       return;
     case '{':
-      return reject_single_object(path);
+      reject_single_object(path);
+      return;
     default:
       throw DataError(fmt::format(
           "{}: neither a JSON array nor JSONL: expected \"[\" or \"{{\" first, found byte 0x{:02X}", name,

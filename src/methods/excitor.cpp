@@ -25,9 +25,11 @@ struct ExcitorSettings {
   int64_t r = 16;
   GateShape gate = GateShape::per_head;
   // With W_up zero every token gets the same extra key, which softmax cannot see: the model starts as the
-  // base whatever the gate, and with a gate of one W_up learns at full speed from the first step. Where that
-  // does not hold (W_up normal, or the extra key rotated by the token's position), the gate starts at the
-  // paper's 0.
+  // base whatever the gate, and a large gate lets W_up learn from the first step. Measured on a small English
+  // LLaMA (6 layers, one epoch of 720 instructions, three seeds): eval loss 4.990 with a gate of 3, 5.008
+  // with 1, both at learning rate 1e-2 and with the same forgetting (+0.011), beside 5.026 for the paper's
+  // start at its best rate, 3e-2. Where a large gate is not the base (W_up normal, or the extra key rotated
+  // by the token's position), it starts at the paper's 0.
   std::optional<double> gate_init_mean;
   double gate_init_std = 0.02;
   UpInit up_init = UpInit::zero;
@@ -91,7 +93,7 @@ class ExcitorMethod : public Method {
     d.choice("gate", s.gate, {{"per_head", GateShape::per_head}, {"per_layer", GateShape::per_layer}},
              "One gate for each key head, or one for the layer.");
     d.field("gate_init_mean", s.gate_init_mean,
-            "Mean of the gates at the start; default: 1 where the model then equals the base all the same "
+            "Mean of the gates at the start; default: 3 where the model then equals the base all the same "
             "(up_init zero, add_before_rotation "
             "false), else 0, the paper's cold start.");
     d.field("gate_init_std", s.gate_init_std, "Standard deviation of the gates at the start.", kNonNegative);
@@ -159,7 +161,7 @@ class ExcitorMethod : public Method {
   }
   double gate_init_mean() const {
     const bool any_gate_is_the_base = settings_.up_init == UpInit::zero && !settings_.add_before_rotation;
-    return settings_.gate_init_mean.value_or(any_gate_is_the_base ? 1.0 : 0.0);
+    return settings_.gate_init_mean.value_or(any_gate_is_the_base ? 3.0 : 0.0);
   }
   int64_t first_layer(const LlamaConfig& model) const {
     return model.num_hidden_layers - adapter_layers(model);

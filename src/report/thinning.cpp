@@ -70,7 +70,7 @@ void ThinnedList::add(Json value) {
     last_ = std::move(value);
     return;
   }
-  last_.reset();
+  last_ = Json();
   kept_.push_back(std::move(value));
   if (kept_.size() <= 2 * limit_) return;
   for (size_t i = 0; 2 * i < kept_.size(); ++i)
@@ -82,7 +82,7 @@ void ThinnedList::add(Json value) {
 
 Json ThinnedList::json() const {
   Json json = kept_;
-  if (last_) json.push_back(*last_);
+  if (!last_.is_null()) json.push_back(last_);
   return json;
 }
 

@@ -33,8 +33,8 @@ at::Tensor onednn_matmul_nt(const at::Tensor& a, const at::Tensor& b) {
                                std::nullopt);
 }
 
-/// Whether oneDNN multiplies this type on this CPU, found by trying: it has no bf16 products before AVX-512,
-/// and says so only by an exception.
+}  // namespace
+
 bool onednn_multiplies(at::ScalarType type) {
   if (!onednn_linear().has_value()) return false;
   try {
@@ -45,6 +45,8 @@ bool onednn_multiplies(at::ScalarType type) {
     return false;
   }
 }
+
+namespace {
 
 /// fp16 stays with at::mm: oneDNN has fast products of it on few CPUs. One row alone is a matrix-vector
 /// product, which the BLAS does as fast and with less overhead.

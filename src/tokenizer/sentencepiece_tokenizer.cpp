@@ -1,5 +1,6 @@
 #include "sentencepiece_tokenizer.h"
 
+#include <algorithm>
 #include <exception>
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include <excitor/util/sha256.h>
 
 #include "model_proto_check.h"
+#include "special_tokens.h"
 #include "words.h"
 
 // Exported by the library but missing from its installed headers.
@@ -23,13 +25,14 @@ constexpr int kLogOnlyFatal = 3;
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
-  SentencePieceTokenizer(std::string_view content, const std::string& name) : name_(name) {
+  SentencePieceTokenizer(std::string_view content, const std::filesystem::path& file) : name_(file.string()) {
     sha256_ = sha256_hex(content);
     load(content);
     adds_leading_space_ = adds_dummy_prefix(content);
     word_by_word_ = encodes_word_by_word(content);
     bos_ = required_id(processor_.bos_id(), "BOS");
     eos_ = required_id(processor_.eos_id(), "EOS");
+    added_ = read_added_tokens(file.parent_path(), processor_.GetPieceSize());
   }
 
   std::vector<TokenId> encode(std::string_view text) const override {
@@ -41,25 +44,34 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   std::string decode(const std::vector<TokenId>& ids) const override {
-    for (const TokenId id : ids) require_in_vocabulary(id);
+    std::vector<TokenId> of_model;
+    for (const TokenId id : ids) {
+      require_in_vocabulary(id);
+      if (!find_added(id)) of_model.push_back(id);
+    }
     std::string text;
-    require_ok(processor_.Decode(ids, &text), "decode ids");
+    require_ok(processor_.Decode(of_model, &text), "decode ids");
     return text;
   }
 
   std::string piece(TokenId id) const override {
     require_in_vocabulary(id);
-    return processor_.IdToPiece(id);
+    const std::string* added = find_added(id);
+    return added ? *added : processor_.IdToPiece(id);
   }
 
   std::optional<TokenId> find_control(std::string_view name) const override {
+    if (const auto added = std::ranges::find(added_, name); added != added_.end())
+      return processor_.GetPieceSize() + static_cast<TokenId>(added - added_.begin());
     const TokenId id = processor_.PieceToId(name);
     if (processor_.IsUnknown(id) || processor_.IsByte(id)) return std::nullopt;
     return id;
   }
   bool adds_leading_space() const override { return adds_leading_space_; }
 
-  int64_t vocab_size() const override { return processor_.GetPieceSize(); }
+  int64_t vocab_size() const override {
+    return processor_.GetPieceSize() + static_cast<int64_t>(added_.size());
+  }
   TokenId bos() const override { return bos_; }
   TokenId eos() const override { return eos_; }
 
@@ -97,6 +109,12 @@ class SentencePieceTokenizer final : public Tokenizer {
                     name_, reason));
   }
 
+  /// The spelling of an added token; nullptr for one of the model.
+  const std::string* find_added(TokenId id) const {
+    const TokenId first = processor_.GetPieceSize();
+    return id < first ? nullptr : &added_[static_cast<size_t>(id - first)];
+  }
+
   TokenId required_id(int id, std::string_view what) const {
     if (id >= 0) return id;
     throw CheckpointError(
@@ -120,6 +138,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   std::string name_;
   sentencepiece::SentencePieceProcessor processor_;
+  std::vector<std::string> added_;  // ids follow the model's
   TokenId bos_ = -1;
   TokenId eos_ = -1;
   bool adds_leading_space_ = true;
@@ -129,8 +148,9 @@ class SentencePieceTokenizer final : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(std::string_view content, const std::string& name) {
-  return std::make_unique<SentencePieceTokenizer>(content, name);
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(std::string_view content,
+                                                        const std::filesystem::path& file) {
+  return std::make_unique<SentencePieceTokenizer>(content, file);
 }
 
 }  // namespace excitor

@@ -128,7 +128,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& folder_or_file) {
   reject_other_kinds(content, file.string());
   if (is_json(content, file)) return make_hugging_face_tokenizer(content, file);
   if (looks_like_tiktoken(content)) return make_tiktoken_tokenizer(content, file.string());
-  return make_sentencepiece_tokenizer(content, file.string());
+  return make_sentencepiece_tokenizer(content, file);
 }
 
 }  // namespace excitor

@@ -95,7 +95,7 @@ std::vector<std::string> differing_keys(const Json& recorded, const Json& now) {
   std::vector<std::string> different;
   for (const std::string& key : keys) {
     const bool free = key == "output_dir" || key.starts_with("checkpoint.") || key.starts_with("logging.") ||
-                      key.starts_with("eval.") || key.starts_with("distributed.");
+                      key.starts_with("eval.") || key.starts_with("distributed.") || key == "data.cache_dir";
     if (!free && before[key] != after[key]) different.push_back(key);
   }
   return different;

@@ -143,9 +143,12 @@ TEST_F(Alpaca, ABrokenFirstLineIsNotTakenForSuchAnObject) {
 }
 
 TEST_F(Alpaca, RowsOfOtherFormatsAreRecognised) {
-  EXPECT_THAT(loading_error(json(R"([{"conversations": []}])")), HasSubstr("ShareGPT"));
-  EXPECT_THAT(loading_error(json(R"([{"messages": []}])")), HasSubstr("OpenAI"));
-  EXPECT_THAT(loading_error(jsonl(R"({"text": "a"})")), HasSubstr("\"format\": \"text\""));
+  const auto error = [&](std::string_view row) {
+    return loading_error(jsonl(row), test::plain_settings(), "alpaca");
+  };
+  EXPECT_THAT(error(R"({"conversations": []})"), AllOf(HasSubstr("data.jsonl:1"), HasSubstr("ShareGPT")));
+  EXPECT_THAT(error(R"({"messages": []})"), HasSubstr("OpenAI"));
+  EXPECT_THAT(error(R"({"text": "a"})"), HasSubstr("\"format\": \"text\""));
 }
 
 TEST_F(Alpaca, FilesWithoutExamplesAreErrors) {

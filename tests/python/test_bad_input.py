@@ -169,8 +169,13 @@ def test_answers_of_what_is_no_number(model):
 
 
 def test_weights_are_not_there(tmp_path, model):
+    (model / "model.safetensors").rename(model / "model.ckpt")
+    train_is_refused(tmp_path, model, model, "model.safetensors", "model.ckpt", code=1)
+
+
+def test_weights_are_of_another_kind_than_their_name_says(tmp_path, model):
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
-    train_is_refused(tmp_path, model, model, "model.safetensors", "pytorch_model.bin", code=1)
+    train_is_refused(tmp_path, model, model / "pytorch_model.bin", "no file of torch.save", code=1)
 
 
 def test_weights_are_a_folder(tmp_path, model):

@@ -12,7 +12,7 @@ import integration_support as support
 from integration_support import SHAPE, cases, check_refusal, configuration, write_run
 from program import REPOSITORY, run_excitor
 
-COMMANDS = {(): ["train", "generate", "inspect", "schema", "Exit codes"],
+COMMANDS = {(): ["train", "generate", "inspect", "report", "doctor", "schema", "Exit codes"],
             ("train",): ["config", "overrides"],
             ("generate",): ["--adapter", "--prompt", "--prompts", "--max-new-tokens", "--temperature", "--top-p", "--top-k",
                             "--repetition-penalty", "--seed", "--template", "--stop", "--json"],
@@ -21,6 +21,8 @@ COMMANDS = {(): ["train", "generate", "inspect", "schema", "Exit codes"],
             ("inspect", "adapter"): ["--json"],
             ("inspect", "tokens"): ["--text", "--json"],
             ("inspect", "logits"): ["--ids", "--output", "--adapter", "--precision"],
+            ("report",): ["run", "--output"],
+            ("doctor",): ["--json"],
             ("schema",): ["--reference"]}
 
 

@@ -164,6 +164,16 @@ def test_health_and_samples(tmp_path, model):
     assert sum(norm**2 for norm in health[-1]["gradient_norms"].values())**0.5 == pytest.approx(events(run, "step")[-1]["grad_norm"], rel=1e-5)
 
 
+def test_weights_that_are_cut_off_during_a_run_end_it_in_words(tmp_path, model, tokenizer_file):
+    copy = support.write_model(tmp_path / "model", tokenizer_file)
+    process = support.start("train", write_run(tmp_path, configuration(copy, train={"max_steps": 100000, "micro_batch_size": 2})))
+    support.wait_for_step(process, tmp_path / "run", 3)
+    with open(copy / "model.safetensors", "r+b") as file:
+        file.truncate(5000)
+    _, words = process.communicate(timeout=30)
+    assert process.returncode == 1 and "was cut off or replaced" in words
+
+
 def test_the_memory_probe_changes_nothing(tmp_path, model):
     plain, _ = train(tmp_path / "plain", model)
     probed, words = train(tmp_path / "probed", model, train={"max_steps": 2, "micro_batch_size": 4, "learning_rate": 0.01, "memory_probe": True})

@@ -291,6 +291,30 @@ TEST_F(EncodedTemplate, ControlTokensAreTheVocabularys) {
   EXPECT_EQ(std::count(ids.begin(), ids.end(), *end), 2);
 }
 
+TEST_F(EncodedTemplate, ControlTokensMayBeThoseThatTheFolderAdds) {
+  const auto size = static_cast<TokenId>(load()->vocab_size());
+  const Json added = {{"1", {{"content", "<s>"}}},
+                      {std::to_string(size), {{"content", "<|im_start|>"}}},
+                      {std::to_string(size + 1), {{"content", "<|im_end|>"}}},
+                      {std::to_string(size + 2), {{"content", "<pad>"}}}};
+  folder.write("tokenizer_config.json", Json{{"added_tokens_decoder", added}}.dump());
+  folder.write("config.json", Json{{"vocab_size", size + 2}}.dump());
+  const auto tokenizer = load_tokenizer(folder.path());
+  EXPECT_EQ(tokenizer->vocab_size(), size + 2);
+  EXPECT_THAT(PromptTemplate("chatml").stop_ids(*tokenizer), ElementsAre(size + 1));
+  EXPECT_EQ(tokenizer->find_control("<pad>"), std::nullopt);  // the model has no row for it
+  EXPECT_EQ(tokenizer->piece(size), "<|im_start|>");
+  std::vector<TokenId> ids = tokenizer->encode("the <|im_end|>");
+  EXPECT_THAT(ids, testing::Each(testing::Lt(size)));
+  ids.push_back(size + 1);
+  EXPECT_EQ(tokenizer->decode(ids), "the <|im_end|>");
+
+  folder.write("tokenizer_config.json", "{}");
+  folder.write("added_tokens.json", Json{{"<|im_end|>", size + 1}}.dump());
+  EXPECT_THAT([&] { load_tokenizer(folder.path()); },
+              ThrowsMessage<CheckpointError>(HasSubstr("none has the id " + std::to_string(size))));
+}
+
 TEST_F(EncodedTemplate, AVocabularyWithoutTheControlTokensIsRefused) {
   const auto tokenizer = load();
   EXPECT_THAT([&] { PromptTemplate("chatml").check(*tokenizer); },

@@ -30,6 +30,7 @@ struct DataSettings {
   bool packing = true;
   bool train_on_inputs = false;
   bool shuffle = true;
+  std::string cache_dir = "auto";  ///< a folder, "auto" (below XDG_CACHE_HOME or HOME) or "none"
   void describe(Describer& d);
 };
 

@@ -4,8 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <optional>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include <excitor/util/json.h>
 
@@ -40,7 +41,7 @@ class ThinnedCurve {
   std::vector<Bucket> buckets_;
 };
 
-/// Some of many values, evenly spread: the first, the last, and at most `2 * limit` in between.
+/// Some of many values (never null), evenly spread: the first, the last, and at most `2 * limit` in between.
 class ThinnedList {
  public:
   explicit ThinnedList(size_t limit) : limit_(limit) {}
@@ -52,7 +53,7 @@ class ThinnedList {
   size_t limit_;
   int64_t stride_ = 1, seen_ = 0;
   std::vector<Json> kept_;
-  std::optional<Json> last_;  ///< when it is not among `kept_`
+  Json last_;  ///< null when it is among `kept_`
 };
 
 /// The same JSON with every number that is not an integer rounded to `digits` significant digits.

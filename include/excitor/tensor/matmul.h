@@ -12,6 +12,10 @@ namespace excitor {
 /// transposed bf16 operands.
 at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b);
 
+/// Whether oneDNN multiplies this type on this CPU, found by trying: it has no bf16 products before AVX-512,
+/// and says so only by an exception.
+bool onednn_multiplies(at::ScalarType type);
+
 /// a b: a [n,k], b [k,m] -> [n,m].
 inline at::Tensor matmul_nn(const at::Tensor& a, const at::Tensor& b) {
   return matmul_nt(a, b.t());

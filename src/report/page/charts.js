@@ -10,6 +10,9 @@ function linearTicks(low, high, count) {
   return ticks;
 }
 
+/// Round values when counted in units: bytes in MiB.
+const unitTicks = (low, high, unit) => linearTicks(low / unit, high / unit, 5).map((tick) => tick * unit);
+
 /// 1, 2, 5, 10, 20, … where they are few; powers of ten alone where they are many.
 function logTicks(low, high) {
   const decades = Math.log10(high / low);
@@ -34,9 +37,9 @@ function drawAtWidth(box, draw) {
   new ResizeObserver(redraw).observe(box);
 }
 
-/// Points of a curve {step, mean} smoothed by an exponential mean over about a thirtieth of them.
+/// Points of a curve {step, mean} smoothed by an exponential mean over about a sixtieth of them.
 function smoothed(curve) {
-  const keep = Math.max(0, 1 - 30 / curve.mean.length);
+  const keep = Math.max(0, 1 - 60 / curve.mean.length);
   let sum = 0, weight = 0;
   return {step: curve.step, mean: curve.mean.map((value) => {
     if (!isNumber(value)) return null;
@@ -48,7 +51,8 @@ function smoothed(curve) {
 
 /// A chart of curves over steps, in a card with its title and legend.
 /// series: [{name, curve: {step, mean, low?, high?}, color, dashed?, dots?, smooth?}]
-/// options: {title, height, format, log?: offer a logarithmic axis, zero?: the axis includes 0}
+/// options: {title, height, format, log?: offer a logarithmic axis, zero?: the axis includes 0,
+///   unit?: of round values on the axis}
 function lineChart(series, options) {
   const chart = element("div", {class: "chart"});
   const head = element("div", {class: "chart-head"}, element("h3", {}, options.title));
@@ -107,7 +111,7 @@ function drawLines(state, width, chart) {
   const x = (step) => box.left + ((step - first) / (last - first)) * (box.right - box.left);
   const y = (value) => box.bottom - ((place(value) - place(low)) / (place(high) - place(low))) * (box.bottom - box.top);
   const svg = svgElement("svg", {viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": options.title});
-  drawAxes(svg, box, x, y, log ? logTicks(low, high) : linearTicks(low, high, 4), linearTicks(first, last, width / 110), options);
+  drawAxes(svg, box, x, y, log ? logTicks(low, high) : unitTicks(low, high, options.unit || 1), linearTicks(first, last, width / 90), options);
   for (const s of series) drawCurve(svg, s, x, y, log);
   return [svg, ...pointerTip(svg, chart, state, {box, x, y, first, last, width})];
 }
@@ -120,8 +124,10 @@ function drawAxes(svg, box, x, y, valueTicks, stepTicks, options) {
         svgElement("line", {x1: box.left, x2: box.right, y1: y(tick), y2: y(tick), stroke: `var(--${strong ? "still" : "grid"})`}),
         svgElement("text", {x: box.left - 8, y: y(tick) + 4, "text-anchor": "end"}, format(tick)));
   }
-  for (const tick of stepTicks.filter(Number.isInteger))
-    svg.append(svgElement("text", {x: x(tick), y: box.bottom + 18, "text-anchor": "middle"}, tick.toLocaleString("en-US")));
+  for (const tick of stepTicks.filter(Number.isInteger)) {
+    const anchor = x(tick) > box.right - 16 ? "end" : "middle";  // the last one stays inside
+    svg.append(svgElement("text", {x: anchor === "end" ? box.right + 6 : x(tick), y: box.bottom + 18, "text-anchor": anchor}, formatStep(tick)));
+  }
 }
 
 /// "M…L…" through the values that can be drawn; gaps where there are none.
@@ -179,7 +185,7 @@ function pointerTip(svg, chart, {series, options}, {box, x, first, last, width})
       const value = (options.format || formatNumber)(curve.mean[nearestIndex(curve.step, step)]);
       return element("div", {}, series.length > 1 ? `${name}: ${value}` : value);
     });
-    tip.replaceChildren(element("div", {}, `step ${step.toLocaleString("en-US")}`), ...rows);
+    tip.replaceChildren(element("div", {}, `step ${formatStep(step)}`), ...rows);
     tip.hidden = false;
     const at = x(step);
     tip.style.top = `${box.top}px`;
@@ -227,7 +233,7 @@ function scaleBar({most, format, positive, signed, log}) {
 function drawCells({grid, options, scale}, width) {
   const {rows, columns, values} = grid;
   const left = 14 + 6.6 * Math.max(...rows.map((label) => label.length));
-  const cell = {width: Math.min(64, (width - left) / columns.length), height: rows.length > 16 ? 13 : rows.length > 8 ? 18 : 24};
+  const cell = {width: Math.min(120, (width - left) / columns.length), height: rows.length > 16 ? 13 : rows.length > 8 ? 18 : 24};
   const gap = cell.width > 8 ? 1.5 : 0;
   const bottom = rows.length * cell.height;
   const svg = svgElement("svg", {viewBox: `0 0 ${width} ${bottom + 36}`, role: "img", "aria-label": options.title});

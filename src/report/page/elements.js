@@ -19,20 +19,23 @@ function fill(node, attributes, children) {
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
-/// 0.00012345 -> "1.23e-4", 1234.5 -> "1,235", 0.98765 -> "0.9877"
+/// 0.000012345 -> "1.23e-5", 1234.5 -> "1,235", 0.98765 -> "0.9877"
 function formatNumber(value) {
   if (!isNumber(value)) return "–";
   const size = Math.abs(value);
   if (size === 0) return "0";
-  if (size < 1e-3 || size >= 1e7) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  if (size < 1e-4 || size >= 1e7) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
   if (size >= 1000) return Math.round(value).toLocaleString("en-US");
   return String(Number(value.toPrecision(4)));
 }
+
+const formatStep = (step) => step.toLocaleString("en-US");
 
 const formatSigned = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + formatNumber(Math.abs(value));
 
 function formatBytes(bytes) {
   if (!isNumber(bytes)) return "–";
+  if (bytes === 0) return "0";
   const gib = bytes / 2 ** 30;
   return gib >= 1 ? `${gib.toFixed(gib >= 10 ? 1 : 2)} GiB` : `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 }

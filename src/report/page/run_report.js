@@ -4,21 +4,21 @@ const run = JSON.parse(document.getElementById("data").textContent);
 const numberOf = (object, key) => (object && isNumber(object[key]) ? object[key] : null);
 const setting = (section, key) => (run.config[section] || {})[key];
 
-function section(title, ...content) {
+function section(title, note, ...content) {
   const shown = content.filter((node) => node);
-  return shown.length ? element("section", {}, element("h2", {}, title), ...shown) : null;
+  return shown.length ? element("section", {}, element("h2", {}, title, " ", element("span", {class: "soft"}, note)), ...shown) : null;
 }
 
 function header() {
   const start = run.start || {};
   const total = start.total_steps;
-  const state = run.end === null ? ["going", `step ${run.last_step} of ${total ?? "?"}`]
-      : [run.end.stopped_early ? "going" : "good", run.end.stopped_early ? `stopped early at step ${run.last_step}` : `finished, ${run.last_step} steps`];
+  const state = run.end === null ? ["going", `step ${formatStep(run.last_step)} of ${total ? formatStep(total) : "?"}`]
+      : [run.end.stopped_early ? "going" : "good", run.end.stopped_early ? `stopped early at step ${formatStep(run.last_step)}` : `finished, ${formatStep(run.last_step)} steps`];
   const model = setting("model", "path") ? String(setting("model", "path")).replace(/\/+$/, "").split("/").pop() : "random weights";
   const words = [`method ${setting("method", "type")}`, `model ${model}`, start.base_dtype && `base ${start.base_dtype}`,
                  start.activation_dtype && `activations ${start.activation_dtype}`, start.device && `on ${start.device}`,
                  start.threads && `${start.threads} thread${start.threads > 1 ? "s" : ""}`,
-                 run.resumed_at.length && `resumed at step ${run.resumed_at.join(", ")}`];
+                 run.resumed_at.length && `resumed at step ${run.resumed_at.map(formatStep).join(" and ")}`];
   return element("header", {}, element("h1", {}, run.name),
       element("div", {class: "badges"}, element("span", {class: `badge ${state[0]}`}, state[1]),
               ...words.filter(Boolean).map((word) => element("span", {class: "badge"}, word))));
@@ -45,7 +45,7 @@ function tiles() {
     tile("Training loss", formatNumber(losses.at(-1)), losses.length > 1 ? `from ${formatNumber(losses[0])}` : ""),
     numberOf(latest, "eval_loss") !== null &&
         tile("Eval loss", formatNumber(latest.eval_loss), base === null ? "" : `base ${formatNumber(base)}`),
-    run.best && tile("Best eval loss", formatNumber(run.best.eval_loss), `at step ${run.best.step}`),
+    run.best && tile("Best eval loss", formatNumber(run.best.eval_loss), `at step ${formatStep(run.best.step)}`),
     numberOf(latest, "forgetting") !== null && tile("Forgetting", formatSigned(latest.forgetting), `nats a token; KL ${formatNumber(latest.kl)}`),
     tile("Trainable", formatCount(start.trainable_parameters), `${formatPercent(start.trainable_parameters / start.base_parameters)} of the base`),
     tile("Throughput", run.seconds ? formatCount(run.tokens / run.seconds) : "–", "tokens a second"),
@@ -63,13 +63,19 @@ function lossCharts() {
   return series.length ? lineChart(series, {title: "Loss, nats a label", height: 330, log: true}) : null;
 }
 
+/// Of the memory axis: MiB, or GiB where there are some.
+function memoryUnit() {
+  const {peak_memory_bytes: memory} = run.curves;
+  return memory && Math.max(...memory.mean) > 2 ** 31 ? 2 ** 30 : 2 ** 20;
+}
+
 function courseCharts() {
   const charts = [["learning_rate", "Learning rate", {}, "--violet"], ["grad_norm", "Gradient norm, before clipping", {log: true, smooth: true}, "--green"],
                   ["tokens_per_second", "Tokens a second", {zero: true, smooth: true}, "--accent"],
-                  ["peak_memory_bytes", "Peak memory", {zero: true, format: formatBytes}, "--warm"]];
+                  ["peak_memory_bytes", "Peak memory", {zero: true, format: formatBytes, unit: memoryUnit()}, "--warm"]];
   const drawn = charts.filter(([key]) => run.curves[key]).map(([key, title, options, color]) =>
       lineChart([{name: title, curve: run.curves[key], color: `var(${color})`, smooth: options.smooth}], {title, ...options}));
-  return drawn.length ? element("div", {class: "grid"}, ...drawn) : null;
+  return drawn.length ? element("div", {class: "grid pairs"}, ...drawn) : null;
 }
 
 function forgettingCharts() {
@@ -90,7 +96,7 @@ const meanOf = (values) => values.reduce((sum, value) => sum + value, 0) / value
 /// Of several gates that may cancel each other, the mean of their sizes.
 const meanSize = (values) => meanOf(values.map(Math.abs));
 const layersOf = (key) => Object.keys(run.health.at(-1)[key] || {}).sort((a, b) => a - b);
-const stepLabels = () => run.health.map((event) => String(event.step));
+const stepLabels = () => run.health.map((event) => formatStep(event.step));
 
 /// layer × head at one evaluation
 function headGrid(key, event) {
@@ -126,18 +132,18 @@ function gradientMap() {
   const positive = values.flat().filter((value) => isNumber(value) && value > 0);
   if (!positive.length) return null;
   const most = Math.max(...positive), least = Math.min(...positive, most / 10);
-  return heatMap({rows, columns: events.map((event) => String(event.step)), values},
+  return heatMap({rows, columns: events.map((event) => formatStep(event.step)), values},
                  {title: "Gradient norm by module", note: "over all layers", rowName: "module", columnName: "step", format: formatNumber,
                   positive: "--green", most, log: least}).card;
 }
 
 function stepSlider(followers) {
   if (!followers.length || run.health.length < 2) return null;
-  const label = element("strong", {}, `step ${run.health.at(-1).step}`);
+  const label = element("strong", {}, `step ${formatStep(run.health.at(-1).step)}`);
   const range = element("input", {type: "range", min: 0, max: run.health.length - 1, value: run.health.length - 1, "aria-label": "Evaluation shown"});
   range.addEventListener("input", () => {
     const event = run.health[range.value];
-    label.textContent = `step ${event.step}`;
+    label.textContent = `step ${formatStep(event.step)}`;
     followers.forEach((follow) => follow(event));
   });
   return element("div", {class: "slider"}, element("span", {class: "soft"}, "Heads at"), label, range);
@@ -154,7 +160,7 @@ function bypassMaps() {
                                        format: formatPercent, positive: "--green"}, []),
     gradientMap(),
   ].filter(Boolean);
-  return maps.length ? [stepSlider(followers), element("div", {class: "grid"}, ...maps)] : [];
+  return maps.length ? [stepSlider(followers), element("div", {class: "grid pairs"}, ...maps)] : [];
 }
 
 // --- text and settings -------------------------------------------------------------------------------------
@@ -177,7 +183,7 @@ function mergeEqual(rows) {
     if (last && last.text === text) last.to = step;
     else merged.push({from: step, to: step, text});
   }
-  return merged.map(({from, to, text}) => [from === to ? String(from) : `${from} – ${to}`, text]);
+  return merged.map(({from, to, text}) => [from === to ? formatStep(from) : `${formatStep(from)} – ${formatStep(to)}`, text]);
 }
 
 /// [["train.epochs", 3], …] of one section
@@ -209,12 +215,12 @@ function settings() {
 
 document.getElementById("page").append(...[
   header(), alarm(), tiles(),
-  section("Loss", lossCharts()),
-  section("Course of the training", courseCharts()),
-  section("Forgetting on held-out text", forgettingCharts()),
-  section("Inside the bypass", ...bypassMaps()),
-  section("Samples, answered greedily", samples()),
-  section("Settings", settings()),
+  section("Loss", "by optimiser step", lossCharts()),
+  section("Course of the training", "by optimiser step", courseCharts()),
+  section("Forgetting", "on held-out text, the same weights with the bypass and without", forgettingCharts()),
+  section("Inside the bypass", "measured at each evaluation", ...bypassMaps()),
+  section("Samples", "answered greedily at each evaluation", samples()),
+  section("Settings", "every default written out", settings()),
   element("footer", {}, `Written by excitor ${(run.start || {}).version || ""} from config.json and metrics.jsonl.`),
 ].filter(Boolean));
 drawAll();

@@ -1,0 +1,119 @@
+#include "machine.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include <ATen/ops/ones.h>
+
+#include <excitor/tensor/matmul.h>
+
+namespace excitor {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The text after "key :" of the first such line in /proc/cpuinfo.
+std::string cpuinfo(const std::string& key) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with(key) && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "";
+}
+
+/// Cores that the control group's quota allows (a container's --cpus), or `most` where it has none.
+int64_t quota_cores(int64_t most) {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");  // "200000 100000": microseconds of each period; or "max …"
+  double quota = 0, period = 0;
+  if (!(file >> quota >> period) || period <= 0) return most;
+  return std::clamp<int64_t>(std::llround(quota / period), 1, most);
+}
+
+int64_t usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const bool known = sched_getaffinity(0, sizeof set, &set) == 0;
+  return quota_cores(known ? CPU_COUNT(&set) : std::thread::hardware_concurrency());
+}
+
+fs::path program_folder() {
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  return error ? fs::path(".") : program.parent_path();
+}
+
+}  // namespace
+
+bool Cpu::has(const std::string& instruction) const {
+  return std::find(instructions.begin(), instructions.end(), std::pair(instruction, true)) !=
+         instructions.end();
+}
+
+Cpu inspect_cpu() {
+  std::istringstream words(cpuinfo("flags"));
+  const std::set<std::string> flags(std::istream_iterator<std::string>(words), {});
+  Cpu cpu{.model = cpuinfo("model name"),
+          .cores = std::thread::hardware_concurrency(),
+          .usable_cores = usable_cores()};
+  for (const char* name : {"avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16"})
+    cpu.instructions.emplace_back(name, flags.contains(name));
+  if (cpu.model.empty()) cpu.model = "unknown";
+  return cpu;
+}
+
+Storage inspect_storage(const fs::path& path) {
+  std::error_code error;
+  const fs::space_info space = fs::space(path, error);
+  return {.path = fs::absolute(path).lexically_normal().string(),
+          .free_bytes = error ? 0 : static_cast<int64_t>(space.available)};
+}
+
+int64_t total_memory_bytes() {
+  return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+}
+
+std::vector<std::pair<std::string, std::optional<std::string>>> thread_environment() {
+  std::vector<std::pair<std::string, std::optional<std::string>>> variables;
+  for (const char* name : {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT",
+                           "GOMP_CPU_AFFINITY", "OMP_PROC_BIND", "ONEDNN_MAX_CPU_ISA"}) {
+    const char* value = std::getenv(name);
+    variables.emplace_back(name, value ? std::optional<std::string>(value) : std::nullopt);
+  }
+  return variables;
+}
+
+Gpu inspect_gpu() {
+  Gpu gpu{.driver = fs::exists("/proc/driver/nvidia/version")};
+  for (const char* place : {"libexcitor_cuda.so", "../lib/libexcitor_cuda.so"}) {
+    const fs::path module = program_folder() / place;
+    if (!gpu.module && fs::exists(module)) gpu.module = module.lexically_normal();
+  }
+  return gpu;
+}
+
+MatmulRate measure_matmul(at::ScalarType type, double seconds) {
+  constexpr int64_t kSize = 1024;
+  const at::Tensor ones = at::ones({kSize, kSize}, type);
+  at::Tensor product = matmul_nt(ones, ones);  // the first one prepares kernels and threads
+  const bool correct = (product == static_cast<double>(kSize)).all().item<bool>();
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  std::chrono::duration<double> passed{};
+  int64_t products = 0;
+  for (; passed.count() < seconds; passed = Clock::now() - begin, ++products) product = matmul_nt(ones, ones);
+  const double operations = 2.0 * kSize * kSize * kSize * static_cast<double>(products);
+  return {.gflops = operations / passed.count() / 1e9, .correct = correct};
+}
+
+}  // namespace excitor

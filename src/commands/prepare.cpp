@@ -1,0 +1,90 @@
+// excitor prepare: tokenises the data of a configuration into the cache, so that runs start at once.
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <excitor/commands/run_config.h>
+#include <excitor/data/dataset.h>
+#include <excitor/tokenizer/tokenizer.h>
+#include <excitor/util/error.h>
+#include <excitor/util/signals.h>
+
+#include "commands.h"
+
+namespace excitor {
+namespace {
+
+struct PrepareOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool json = false;
+};
+
+/// The lists of files that a run reads, by what it does with them.
+std::vector<std::pair<std::string, std::vector<DataFileSettings>>> file_lists(const RunConfig& config) {
+  std::vector<std::pair<std::string, std::vector<DataFileSettings>>> lists{{"train", config.data.train}};
+  if (!config.data.validation.empty()) lists.emplace_back("validation", config.data.validation);
+  if (config.eval.forgetting)
+    lists.push_back({"forgetting", {{.path = config.eval.forgetting->path, .format = "text"}}});
+  return lists;
+}
+
+void print_file(const std::string& use, const LoadedFile& file) {
+  std::cout << fmt::format("{} {} ({}): {}\n  {} {}\n", use, file.path, file.format, file.report.text(),
+                           file.was_cached ? "is there already:" : "now lies in", file.cache_folder)
+            << std::flush;
+}
+
+Json file_json(const std::string& use, const LoadedFile& file) {
+  Json json = {{"use", use},
+               {"path", file.path},
+               {"format", file.format},
+               {"weight", file.weight},
+               {"cache_folder", file.cache_folder},
+               {"was_cached", file.was_cached}};
+  json.update(file.report.json());
+  return json;
+}
+
+void prepare(const PrepareOptions& options) {
+  const StopSignals signals;
+  const RunConfig config = read_run_config(options.config, options.overrides);
+  if (config.data.cache_dir == "none")
+    throw ConfigError(
+        "data.cache_dir is \"none\", so there is no place to prepare the data into; give a "
+        "folder, or leave the key out");
+  const std::string& place = config.model.tokenizer.empty() ? config.model.path : config.model.tokenizer;
+  const auto tokenizer = load_tokenizer(place);
+  Json files = Json::array();
+  for (const auto& [use, list] : file_lists(config)) {
+    for (const LoadedFile& file : load_dataset(list, config.data, *tokenizer, CacheUse::always).files) {
+      if (!options.json) print_file(use, file);
+      files.push_back(file_json(use, file));
+    }
+  }
+  if (options.json)
+    std::cout << Json({{"files", std::move(files)}}).dump(-1, ' ', false, Json::error_handler_t::replace)
+              << "\n";
+}
+
+}  // namespace
+
+void add_prepare_command(CLI::App& app, CommandResult&) {
+  auto options = std::make_shared<PrepareOptions>();
+  auto* command = app.add_subcommand("prepare", "Tokenises the data of a configuration into the cache");
+  command->add_option("config", options->config, "Configuration file (JSON)")->required();
+  command->add_option("overrides", options->overrides,
+                      "Settings in place of the file's: data.max_seq_length=1024");
+  command->add_flag("--json", options->json, "One JSON object instead of the text");
+  command->footer(
+      "Interrupted, the same command goes on where it stopped.\n"
+      "Example: excitor prepare configs/tiny-world/excitor.json data.cache_dir=/tmp/tokens");
+  command->callback([options] { prepare(*options); });
+}
+
+}  // namespace excitor
