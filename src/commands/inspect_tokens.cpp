@@ -124,7 +124,8 @@ void add_inspect_tokens(CLI::App& inspect) {
   command->add_option("--template", options->prompt_template, "Prompt template of the messages")
       ->needs(file)
       ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON: ids, pieces; of --file also supervised, 1 for what is trained");
+  command->add_flag("--json", options->json,
+                    "Print JSON: ids, pieces; of --file also supervised, 1 for what is trained");
   command->footer("Example: excitor inspect tokens models/tiny-world --text \"Hello\"");
   command->callback([options, text, file] {
     if (text->count() + file->count() == 0)

@@ -31,6 +31,8 @@ void log_data(const std::string& what, const LoadedDataset& loaded) {
     if (loaded.files.size() > 1)
       log::info(
           fmt::format("  {} ({}, weight {}): {}", file.path, file.format, file.weight, file.report.text()));
+    if (!file.cache_folder.empty())
+      log::info(fmt::format("  tokens of {} are mapped from {}", file.path, file.cache_folder));
   }
 }
 

@@ -46,6 +46,9 @@ std::optional<std::string> recall(const fs::path& note, const Json& key) {
   return std::nullopt;
 }
 
+/// Smaller files are hashed faster than a note of them is found.
+constexpr int64_t kWorthANote = int64_t{1} << 20;  // bytes
+
 /// A file that was written a moment ago may be written again within the clock's tick, its stamp unchanged.
 bool is_settled(const FileStamp& stamp) {
   constexpr int64_t kSeconds = 2;
@@ -81,6 +84,7 @@ std::string hash_file(const fs::path& path) {
 
 std::string remembered_hash(const fs::path& path, const fs::path& folder) {
   const FileStamp stamp = stamp_of(path);
+  if (stamp.size < kWorthANote) return hash_file(path);
   const std::string absolute = fs::absolute(path).string();
   Json key = stamp_json(stamp);
   key["path"] = absolute;

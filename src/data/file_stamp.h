@@ -22,9 +22,9 @@ FileStamp stamp_of(const std::filesystem::path& path);
 /// SHA-256 of a file's bytes, read through a buffer. Throws IoError.
 std::string hash_file(const std::filesystem::path& path);
 
-/// hash_file(), or what it gave before for the same path and stamp: remembered under `folder`. A folder that
-/// can't be written to is no error, nothing is remembered then. Throws IoError when the file can't be read,
-/// DataError when it changes meanwhile.
+/// hash_file(), or what it gave before for the same path and stamp: those of files of 1 MiB and more are
+/// remembered under `folder`. A folder that can't be written to is no error, nothing is remembered then.
+/// Throws IoError when the file can't be read, DataError when it changes meanwhile.
 std::string remembered_hash(const std::filesystem::path& path, const std::filesystem::path& folder);
 
 }  // namespace excitor

@@ -81,7 +81,11 @@ void JsonArray::fail(const std::string& reason) const {
 
 void JsonArray::fail_unexpected(const std::string& expected) {
   if (stream_.peek() == TextStream::kEnd) fail(fmt::format("the text ends too early; expected {}", expected));
-  fail(fmt::format("unexpected byte '{}'; expected {}", static_cast<char>(stream_.peek()), expected));
+  const int byte = stream_.peek();
+  const bool is_printable = 0x20 < byte && byte < 0x7F;
+  fail(fmt::format(
+      "unexpected byte {}; expected {}",
+      is_printable ? fmt::format("'{}'", static_cast<char>(byte)) : fmt::format("0x{:02X}", byte), expected));
 }
 
 }  // namespace excitor

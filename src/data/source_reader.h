@@ -21,8 +21,8 @@ std::string format_of(const DataFileSettings& file);
 bool uses_template(const std::string& format);
 
 /// Hands the examples of a file to `sink`, one row or document being in memory at a time. What readers leave
-/// out is counted in `report`; bad rows are added to `errors`. Throws
-/// DataError for a file that holds no rows at all or no examples, IoError when it can't be read.
+/// out is counted in `report`; bad rows are added to `errors`. Throws DataError for a file that holds no rows
+/// at all or no examples, IoError when it can't be read.
 void read_sources(const std::string& path, const std::string& format, const PromptTemplate& prompt_template,
                   RowErrors& errors, DatasetReport& report, const SourceSink& sink);
 

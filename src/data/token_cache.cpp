@@ -121,6 +121,8 @@ std::optional<fs::path> TokenCache::folder_of(const std::string& cache_dir) {
 }
 
 std::optional<CachedFile> TokenCache::find(const FileTask& task) const {
+  std::error_code ignored;
+  if (!fs::exists(folder_, ignored)) return std::nullopt;
   std::string damage;
   auto found = open_folder(folder_ / name_of(key_of(task, folder_)), task.path, damage);
   if (!damage.empty())

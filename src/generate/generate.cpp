@@ -12,7 +12,7 @@
 #include <excitor/util/random.h>
 #include <excitor/util/signals.h>
 
-#include "text_stream.h"
+#include "answer_stream.h"
 
 namespace excitor {
 namespace {
@@ -52,7 +52,7 @@ Generation Generator::generate(const std::vector<TokenId>& prompt, const Samplin
 
   KvCache cache(model.config().num_hidden_layers, 1);
   Random random(settings.seed, stream_of("generate"));
-  TextStream stream(settings.stop, sink);
+  AnswerStream stream(settings.stop, sink);
   Generation generation;
   std::vector<TokenId> context = prompt, fresh = prompt;
   for (int64_t n = 0; n < settings.max_new_tokens && StopSignals::requested() == 0; ++n) {

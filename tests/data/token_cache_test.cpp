@@ -1,5 +1,6 @@
 // The cache of tokens: the same examples as in memory, whatever happened to files and folders.
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -190,6 +191,30 @@ TEST_F(TokenCacheTest, IsNotMadeOfAFileWithBadRows) {
   EXPECT_THROW(load(), DataError);
   for (const auto& entry : fs::directory_iterator(settings.cache_dir))
     EXPECT_EQ(entry.path().filename(), "files");
+}
+
+/// Somebody writes to the data while it is read.
+class DisturbingTokenizer final : public HashedTokenizer {
+ public:
+  explicit DisturbingTokenizer(fs::path file) : HashedTokenizer("one"), file_(std::move(file)) {}
+  std::vector<TokenId> encode(std::string_view text) const override {
+    if (!written_.exchange(true)) std::ofstream(file_, std::ios::app) << "\n";
+    return HashedTokenizer::encode(text);
+  }
+
+ private:
+  fs::path file_;
+  mutable std::atomic<bool> written_ = false;
+};
+
+TEST_F(TokenCacheTest, IsNotMadeOfAFileThatChangesMeanwhile) {
+  for (const char* place : {settings.cache_dir.c_str(), "none"}) {
+    DataSettings here = settings;
+    here.cache_dir = place;
+    EXPECT_THAT([&] { load_dataset({{.path = data.string()}}, here, DisturbingTokenizer(data)); },
+                testing::ThrowsMessage<DataError>(testing::HasSubstr("changed while it was read")));
+  }
+  EXPECT_FALSE(load().files.front().was_cached);
 }
 
 TEST_F(TokenCacheTest, IsNotMadeOfSmallFilesUnlessAsked) {

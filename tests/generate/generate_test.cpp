@@ -5,7 +5,7 @@
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
-#include "../../src/generate/text_stream.h"
+#include "../../src/generate/answer_stream.h"
 #include "data/data_test_support.h"
 #include "model/tiny_llama.h"
 
@@ -44,9 +44,9 @@ TEST(SampleToken, RepetitionPenaltyMakesSeenTokensLessLikely) {
   EXPECT_EQ(sample_token(at::tensor({-1.f, -1.5f}), {0}, {.repetition_penalty = 2}, 0), 1);
 }
 
-TEST(TextStream, HoldsBackTheStartOfAStopString) {
+TEST(AnswerStream, HoldsBackTheStartOfAStopString) {
   std::string shown;
-  TextStream stream({"###"}, [&](std::string_view text) { shown += text; });
+  AnswerStream stream({"###"}, [&](std::string_view text) { shown += text; });
   EXPECT_FALSE(stream.update("a #"));
   EXPECT_EQ(shown, "a ");
   EXPECT_FALSE(stream.update("a #b"));
@@ -57,9 +57,9 @@ TEST(TextStream, HoldsBackTheStartOfAStopString) {
   EXPECT_EQ(stream.text(), "a #b");
 }
 
-TEST(TextStream, ShowsOnlyCompleteCharacters) {
+TEST(AnswerStream, ShowsOnlyCompleteCharacters) {
   std::string shown;
-  TextStream stream({}, [&](std::string_view text) { shown += text; });
+  AnswerStream stream({}, [&](std::string_view text) { shown += text; });
   stream.update("x\xEF\xBF\xBD");  // bytes that form no character yet
   EXPECT_EQ(shown, "x");
   stream.update("xä");

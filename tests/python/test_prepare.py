@@ -14,7 +14,11 @@ from program import find_program, run_excitor, step_metrics, train
 from tiny_models import sentences
 
 ROWS = [{"instruction": f"Say it {i} times.", "output": text} for i, text in enumerate(sentences()[:64])]
-SHAPE = {"vocab_size": 448, "hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+@pytest.fixture
+def model(model_factory):
+    return model_factory()
 
 
 def as_chat(row):
@@ -31,8 +35,8 @@ def write_lines(file, rows):
     return file
 
 
-def configuration(tokenizer_file, *files, **data):
-    return {"model": {"init": SHAPE, "tokenizer": str(tokenizer_file)}, "method": {"type": "lora", "r": 2},
+def configuration(model, *files, **data):
+    return {"model": {"path": str(model)}, "method": {"type": "lora", "r": 2},
             "data": {"train": [file if isinstance(file, dict) else {"path": str(file)} for file in files], **data},
             "train": {"max_steps": 6, "micro_batch_size": 4, "learning_rate": 1e-2}}
 
@@ -51,31 +55,31 @@ def losses(run):
     return [row["loss"] for row in step_metrics(run)]
 
 
-def test_the_same_conversations_in_every_format_train_alike(tmp_path, tokenizer_file):
+def test_the_same_conversations_in_every_format_train_alike(tmp_path, model):
     by_format = {}
     for name, rows in {"alpaca": ROWS, "sharegpt": map(as_chat, ROWS), "openai": map(as_openai, ROWS)}.items():
         file = write_lines(tmp_path / f"{name}.jsonl", rows)
-        by_format[name] = losses(train(tmp_path / name, configuration(tokenizer_file, file, cache_dir="none")))
+        by_format[name] = losses(train(tmp_path / name, configuration(model, file, cache_dir="none")))
     assert by_format["alpaca"] == by_format["sharegpt"] == by_format["openai"]
 
 
-def test_losses_from_the_cache_equal_those_from_memory(tmp_path, tokenizer_file):
+def test_losses_from_the_cache_equal_those_from_memory(tmp_path, model):
     chats = write_lines(tmp_path / "chats.jsonl", map(as_chat, ROWS[:40]))
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps(ROWS[40:], indent=1))
     files = [{"path": str(chats), "weight": 1.5}, str(rows)]
-    memory = losses(train(tmp_path / "memory", configuration(tokenizer_file, *files, cache_dir="none", val_size=5)))
-    cached = configuration(tokenizer_file, *files, cache_dir=str(tmp_path / "cache"), val_size=5)
+    memory = losses(train(tmp_path / "memory", configuration(model, *files, cache_dir="none", val_size=5)))
+    cached = configuration(model, *files, cache_dir=str(tmp_path / "cache"), val_size=5)
     assert losses(train(tmp_path / "first", cached)) == memory
     assert losses(train(tmp_path / "second", cached)) == memory
 
 
-def test_prepare_says_what_lies_where_and_the_second_time_that_it_is_there(tmp_path, tokenizer_file):
+def test_prepare_says_what_lies_where_and_the_second_time_that_it_is_there(tmp_path, model):
     train_file = write_lines(tmp_path / "rows.jsonl", ROWS)
     held_out = tmp_path / "held_out.txt"
     held_out.write_text("\n\n".join(sentences()[:5]))
     validation = write_lines(tmp_path / "validation.jsonl", map(as_openai, ROWS[:7]))
-    content = configuration(tokenizer_file, train_file, cache_dir="cache", validation=[{"path": str(validation)}])
+    content = configuration(model, train_file, cache_dir="cache", validation=[{"path": str(validation)}])
     config = write_config(tmp_path, content | {"eval": {"forgetting": {"path": str(held_out)}}})
     first = prepare(config)
     assert [(f["use"], f["format"], f["examples"], f["was_cached"]) for f in first] == [
@@ -87,9 +91,9 @@ def test_prepare_says_what_lies_where_and_the_second_time_that_it_is_there(tmp_p
     assert not (tmp_path / "run").exists()
 
 
-def test_weights_decide_what_an_epoch_holds(tmp_path, tokenizer_file):
+def test_weights_decide_what_an_epoch_holds(tmp_path, model):
     one, two = write_lines(tmp_path / "one.jsonl", ROWS[:20]), write_lines(tmp_path / "two.jsonl", map(as_chat, ROWS[20:]))
-    config = configuration(tokenizer_file, {"path": str(one), "weight": 2.5}, {"path": str(two), "weight": 0.5}, val_size=4)
+    config = configuration(model, {"path": str(one), "weight": 2.5}, {"path": str(two), "weight": 0.5}, val_size=4)
     config["train"] |= {"max_steps": 30}
     rows = step_metrics(train(tmp_path, config))
     assert rows[17]["epoch"] == 1.0  # 2.5 · 20 + 0.5 · (44 − 4) = 70 examples, 18 batches of 4
@@ -97,11 +101,11 @@ def test_weights_decide_what_an_epoch_holds(tmp_path, tokenizer_file):
     assert [(f["examples"], f["weight"]) for f in checked["data"]["files"]] == [(20, 2.5), (44, 0.5)]
 
 
-def test_weights_of_one_change_nothing(tmp_path, tokenizer_file):
+def test_weights_of_one_change_nothing(tmp_path, model):
     one, two = write_lines(tmp_path / "one.jsonl", ROWS[:20]), write_lines(tmp_path / "two.jsonl", ROWS[20:])
-    without = losses(train(tmp_path / "a", configuration(tokenizer_file, one, two)))
+    without = losses(train(tmp_path / "a", configuration(model, one, two)))
     entries = [{"path": str(file), "weight": 1} for file in (one, two)]
-    assert losses(train(tmp_path / "b", configuration(tokenizer_file, *entries))) == without
+    assert losses(train(tmp_path / "b", configuration(model, *entries))) == without
 
 
 GOOD = as_chat(ROWS[0])
@@ -117,9 +121,9 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("name", BAD_ROWS)
-def test_bad_rows_are_named(tmp_path, tokenizer_file, name):
+def test_bad_rows_are_named(tmp_path, model, name):
     row, words = BAD_ROWS[name]
-    config = write_config(tmp_path, configuration(tokenizer_file, write_lines(tmp_path / "rows.jsonl", [GOOD, row]), cache_dir="c"))
+    config = write_config(tmp_path, configuration(model, write_lines(tmp_path / "rows.jsonl", [GOOD, row]), cache_dir="c"))
     for command in "train", "prepare":
         done = run_excitor(command, config, check=False)
         assert done.returncode == 1 and all(word in done.stderr for word in words), done.stderr
@@ -127,29 +131,29 @@ def test_bad_rows_are_named(tmp_path, tokenizer_file, name):
 
 
 @pytest.mark.parametrize("entry, words", [
-    ({"weight": 0}, ["data.train[0].weight", "greater than 0"]), ({"weight": -1}, ["data.train[0].weight"]),
+    ({"weight": 0}, ["data.train[0].weight", "must be > 0"]), ({"weight": -1}, ["data.train[0].weight"]),
     ({"weight": "2"}, ["data.train[0].weight", "a number"]), ({"format": "sharegtp"}, ["data.train[0].format", "sharegpt"]),
     ({"weight": 0.001}, ["weights"])])
-def test_wrong_entries_are_refused(tmp_path, tokenizer_file, entry, words):
+def test_wrong_entries_are_refused(tmp_path, model, entry, words):
     file = write_lines(tmp_path / "rows.jsonl", ROWS)
-    config = write_config(tmp_path, configuration(tokenizer_file, {"path": str(file)} | entry))
+    config = write_config(tmp_path, configuration(model, {"path": str(file)} | entry))
     done = run_excitor("train", config, check=False)
     assert done.returncode == 2 and all(word in done.stderr for word in words), done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning_for_train_and_an_error_for_prepare(tmp_path, tokenizer_file):
+def test_a_cache_that_cannot_be_written_is_a_warning_for_train_and_an_error_for_prepare(tmp_path, model):
     (tmp_path / "file").write_text("")
-    config = write_config(tmp_path, configuration(tokenizer_file, write_lines(tmp_path / "rows.jsonl", ROWS), cache_dir="file/x"))
+    config = write_config(tmp_path, configuration(model, write_lines(tmp_path / "rows.jsonl", ROWS), cache_dir="file/x"))
     assert "in memory instead" in run_excitor("train", config).stderr
     done = run_excitor("prepare", config, check=False)
     assert done.returncode == 1 and "file/x" in done.stderr
     assert run_excitor("prepare", config, "data.cache_dir=none", check=False).returncode == 2
 
 
-def test_a_full_disk_leaves_the_cache_out(tmp_path, tokenizer_file):
+def test_a_full_disk_leaves_the_cache_out(tmp_path, model):
     file = write_lines(tmp_path / "rows.jsonl", ROWS * 200)
-    content = configuration(tokenizer_file, file, cache_dir="cache")
+    content = configuration(model, file, cache_dir="cache")
     program, _ = find_program()
     limited = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
     done = subprocess.run([program, "train", write_config(tmp_path, content)], preexec_fn=limited, capture_output=True, text=True)
@@ -174,12 +178,12 @@ def measured(command):
     return code, kilobytes / 1024
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path, tokenizer_file):
+def test_memory_does_not_grow_with_the_file(tmp_path, model):
     program, _ = find_program()
     peaks = []
     for megabytes in 8, 30:
         file = large_file(tmp_path / f"{megabytes}.jsonl", megabytes)
-        config = write_config(tmp_path, configuration(tokenizer_file, file, cache_dir="cache"))
+        config = write_config(tmp_path, configuration(model, file, cache_dir="cache"))
         code, peak = measured([program, "prepare", config])
         assert code == 0
         peaks.append(peak)
@@ -187,12 +191,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path, tokenizer_file):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_an_interrupted_prepare_goes_on(tmp_path, tokenizer_file, number, code):
-    config = write_config(tmp_path, configuration(tokenizer_file, large_file(tmp_path / "rows.jsonl", 24), cache_dir="cache"))
+def test_an_interrupted_prepare_goes_on(tmp_path, model, number, code):
+    config = write_config(tmp_path, configuration(model, large_file(tmp_path / "rows.jsonl", 24), cache_dir="cache"))
     program, _ = find_program()
     process = subprocess.Popen([program, "prepare", config], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("cache/*.partial/tokens-*.bin")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("cache/*.partial/manifest.json")) and process.poll() is None:
+        assert time.monotonic() < deadline, "no chunk was written"
         time.sleep(0.01)
     process.send_signal(number)
     process.communicate()
@@ -203,8 +208,8 @@ def test_an_interrupted_prepare_goes_on(tmp_path, tokenizer_file, number, code):
     assert not list(tmp_path.glob("cache/*.partial"))
 
 
-def test_a_data_file_that_vanishes_during_the_run_is_no_matter(tmp_path, tokenizer_file):
-    config = configuration(tokenizer_file, write_lines(tmp_path / "rows.jsonl", ROWS), cache_dir="cache")
+def test_a_data_file_that_vanishes_during_the_run_is_no_matter(tmp_path, model):
+    config = configuration(model, write_lines(tmp_path / "rows.jsonl", ROWS), cache_dir="cache")
     config["train"] |= {"max_steps": 60}
     expected = losses(train(tmp_path / "undisturbed", config))
     program, _ = find_program()

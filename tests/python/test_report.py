@@ -2,6 +2,7 @@
 import html.parser
 import json
 import re
+import signal
 
 import PIL.Image
 import pytest
@@ -98,6 +99,18 @@ def test_a_page_that_cant_be_written_is_a_warning(tmp_path, tokenizer_file):
     assert (tmp_path / "run" / "adapter").is_dir()
 
 
+def test_an_interrupted_run_has_a_page(tmp_path, tokenizer_file):
+    settings = configuration(support.write_model(tmp_path / "model", tokenizer_file))
+    settings["train"] |= {"max_steps": 100_000}
+    settings["eval"] = {"eval_steps": 100_000}
+    process = support.start("train", write_run(tmp_path, settings))
+    support.wait_for_step(process, tmp_path / "run", 5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 143
+    data = data_of(tmp_path / "run" / "report.html")
+    assert data["end"] is None and data["last_step"] == events(tmp_path / "run", "step")[-1]["step"] >= 5
+
+
 @needs_browser
 def test_draws_everything_without_a_word_on_the_console(run):
     document, console = browser.dump(run / "report.html")
@@ -112,6 +125,30 @@ def test_draws_everything_without_a_word_on_the_console(run):
     assert page.count["svg"] >= 9 and page.count["rect"] >= 4
     assert len(page.paths) >= 8 and all(re.fullmatch(r"(M|L|Z|[-0-9. ])+", path) for path in page.paths)
     assert "NaN" not in document.split('id="data"')[0]
+
+
+ACTIONS = """<script>
+const chart = document.querySelector(".chart svg"), place = chart.getBoundingClientRect();
+chart.dispatchEvent(new PointerEvent("pointermove", {clientX: place.left + place.width / 2, clientY: place.top + 20}));
+document.querySelector("button").click();
+const slider = document.querySelector("input[type=range]");
+slider.value = 0;
+slider.dispatchEvent(new Event("input"));
+</script></body>"""
+
+
+@needs_browser
+def test_pointer_slider_and_logarithm(run, tmp_path):
+    page = tmp_path / "acted.html"
+    page.write_text((run / "report.html").read_text(encoding="utf-8").replace("</body>", ACTIONS), encoding="utf-8")
+    document, console = browser.dump(page)
+    assert console == []
+    assert 'aria-pressed="true"' in document
+    assert re.search(r'Heads at</span><strong>step 0</strong>', document)
+    assert all(re.fullmatch(r"(M|L|Z|[-0-9. ])+", path) for path in Page(document).paths)
+    page.write_text(page.read_text(encoding="utf-8").replace('document.querySelector("button").click();', ""), encoding="utf-8")
+    document, _ = browser.dump(page)
+    assert re.search(r'<div class="tip" style="[^"]*"><div>step \d+</div><div>training loss: [0-9.]+</div>', document)
 
 
 @needs_browser

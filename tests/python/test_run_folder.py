@@ -57,7 +57,7 @@ def usual(tmp_path_factory, model):
 def test_files(usual):
     run, done = usual
     assert files_of(run) == ["adapter", *(f"adapter/{name}" for name in RESULT_FILES), "best", *(f"best/{name}" for name in RESULT_FILES),
-                             "config.json", "log.txt", "metrics.jsonl"]
+                             "config.json", "log.txt", "metrics.jsonl", "report.html"]
     log = (run / "log.txt").read_text()
     for line in done.stderr.splitlines():
         if not line.startswith("training data"):  # said before the folder was made

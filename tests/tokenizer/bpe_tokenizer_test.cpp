@@ -6,6 +6,7 @@
 #include <excitor/tokenizer/prompt_template.h>
 #include <excitor/tokenizer/tokenizer.h>
 #include <excitor/util/error.h>
+#include <excitor/util/random.h>
 
 #include "tokenizer/tiny_bpe.h"
 #include "tokenizer/tiny_tokenizer.h"
@@ -249,6 +250,23 @@ TEST_F(Tiktoken, ADamagedFileIsNamedWithItsLine) {
   EXPECT_THAT(loading(tiktoken + "YWFh 264\n"), refused("no token has the rank 263"));
   EXPECT_THAT(loading(tiktoken.substr(tiktoken.find('\n') + 1)), refused("rank 0"));
   EXPECT_THAT(loading(std::string("YQ== 0\n")), refused("byte 0x00"));
+}
+
+TEST_F(BpeFile, ChangedBytesNeverEndTheProcess) {
+  for (const auto& [name, content] : {std::pair<std::string, std::string>{"tokenizer.json", json.dump()},
+                                      std::pair<std::string, std::string>{"tokenizer.model", tiktoken}}) {
+    for (uint64_t stream = 0; stream < 400; ++stream) {
+      Random random(0, stream);
+      std::string changed = content;
+      for (uint64_t changes = 1 + random.below(3); changes > 0; --changes)
+        changed[random.below(changed.size())] = static_cast<char>(random.below(128));
+      try {
+        const auto tokenizer = load(name, changed);
+        tokenizer->decode(tokenizer->encode("the fox  naïve\n 日本語 123"));
+      } catch (const Error&) {  // nothing else may come out
+      }
+    }
+  }
 }
 
 }  // namespace

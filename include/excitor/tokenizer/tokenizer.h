@@ -60,9 +60,9 @@ class Tokenizer {
 };
 
 /// Loads the tokenizer of a model folder (tokenizer.model, for a Meta folder also the one beside it, else
-/// tokenizer.json), or a tokenizer file itself. The kind is told from the content: a SentencePiece model, LLaMA
-/// 3's tiktoken vocabulary, or Hugging Face's JSON. Throws CheckpointError: none found (what was looked for),
-/// empty, damaged, with something in it that is not understood, or without BOS/EOS.
+/// tokenizer.json), or a tokenizer file itself. The kind is told from the content: a SentencePiece model,
+/// LLaMA 3's tiktoken vocabulary, or Hugging Face's JSON. Throws CheckpointError: none found (what was looked
+/// for), empty, damaged, with something in it that is not understood, or without BOS/EOS.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or_file);
 
 }  // namespace excitor

@@ -9,18 +9,23 @@ function section(title, note, ...content) {
   return shown.length ? element("section", {}, element("h2", {}, title, " ", element("span", {class: "soft"}, note)), ...shown) : null;
 }
 
+/// How far the run is: its words, and the class of their badge.
+function stateOfRun() {
+  const total = numberOf(run.start, "total_steps");
+  if (run.end === null) return ["going", `step ${formatStep(run.last_step)} of ${total === null ? "?" : formatStep(total)}`];
+  if (run.end.stopped_early) return ["going", `stopped early at step ${formatStep(run.last_step)}`];
+  return ["good", `finished, ${formatStep(run.last_step)} steps`];
+}
+
 function header() {
-  const start = run.start || {};
-  const total = start.total_steps;
-  const state = run.end === null ? ["going", `step ${formatStep(run.last_step)} of ${total ? formatStep(total) : "?"}`]
-      : [run.end.stopped_early ? "going" : "good", run.end.stopped_early ? `stopped early at step ${formatStep(run.last_step)}` : `finished, ${formatStep(run.last_step)} steps`];
+  const start = run.start || {}, [kind, state] = stateOfRun();
   const model = setting("model", "path") ? String(setting("model", "path")).replace(/\/+$/, "").split("/").pop() : "random weights";
   const words = [`method ${setting("method", "type")}`, `model ${model}`, start.base_dtype && `base ${start.base_dtype}`,
                  start.activation_dtype && `activations ${start.activation_dtype}`, start.device && `on ${start.device}`,
                  start.threads && `${start.threads} thread${start.threads > 1 ? "s" : ""}`,
                  run.resumed_at.length && `resumed at step ${run.resumed_at.map(formatStep).join(" and ")}`];
   return element("header", {}, element("h1", {}, run.name),
-      element("div", {class: "badges"}, element("span", {class: `badge ${state[0]}`}, state[1]),
+      element("div", {class: "badges"}, element("span", {class: `badge ${kind}`}, state),
               ...words.filter(Boolean).map((word) => element("span", {class: "badge"}, word))));
 }
 
@@ -85,7 +90,8 @@ function forgettingCharts() {
                   held_out_base_loss && {name: "frozen base", curve: held_out_base_loss, color: "var(--still)", dashed: true}].filter(Boolean);
   return element("div", {class: "grid"},
       losses.length ? lineChart(losses, {title: "Held-out loss"}) : null,
-      forgetting ? lineChart([{name: "forgetting", curve: forgetting, color: "var(--alarm)", dots: true}], {title: "Forgetting: what it lost, nats", zero: true}) : null,
+      forgetting ? lineChart([{name: "forgetting", curve: forgetting, color: "var(--alarm)", dots: true}],
+                             {title: "Forgetting: what it lost, nats", zero: true}) : null,
       kl ? lineChart([{name: "KL", curve: kl, color: "var(--violet)", dots: true}], {title: "KL(base ‖ tuned), nats", zero: true}) : null);
 }
 

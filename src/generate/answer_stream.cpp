@@ -1,4 +1,4 @@
-#include "text_stream.h"
+#include "answer_stream.h"
 
 #include <algorithm>
 
@@ -20,7 +20,7 @@ constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 }  // namespace
 
-bool TextStream::update(std::string text) {
+bool AnswerStream::update(std::string text) {
   text_ = std::move(text);
   size_t cut = std::string::npos;
   for (const std::string& stop : stop_) {
@@ -32,11 +32,11 @@ bool TextStream::update(std::string text) {
   return stopped_;
 }
 
-void TextStream::finish() {
+void AnswerStream::finish() {
   show_until(text_.size());
 }
 
-size_t TextStream::settled() const {
+size_t AnswerStream::settled() const {
   size_t held = 0;
   for (const std::string& stop : stop_) held = std::max(held, overlap(text_, stop));
   size_t end = text_.size() - held;
@@ -44,7 +44,7 @@ size_t TextStream::settled() const {
   return complete_utf8_prefix(std::string_view(text_).substr(0, end));
 }
 
-void TextStream::show_until(size_t end) {
+void AnswerStream::show_until(size_t end) {
   if (!sink_ || end <= shown_) return;
   sink_(std::string_view(text_).substr(shown_, end - shown_));
   shown_ = end;

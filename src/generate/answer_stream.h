@@ -9,9 +9,9 @@
 
 namespace excitor {
 
-class TextStream {
+class AnswerStream {
  public:
-  TextStream(const std::vector<std::string>& stop, TextSink sink) : stop_(stop), sink_(std::move(sink)) {}
+  AnswerStream(const std::vector<std::string>& stop, TextSink sink) : stop_(stop), sink_(std::move(sink)) {}
 
   /// Takes the whole text so far. Returns true when a stop string has appeared.
   bool update(std::string text);
