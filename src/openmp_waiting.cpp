@@ -18,7 +18,7 @@ namespace {
 
 /// Commands that compute; the others have nothing to wait for.
 bool computes(const char* command) {
-  for (const char* name : {"train", "generate", "doctor"}) {
+  for (const char* name : {"train", "generate", "chat", "doctor"}) {
     if (std::strcmp(command, name) == 0) return true;
   }
   return false;

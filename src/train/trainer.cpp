@@ -16,6 +16,7 @@
 #include <excitor/train/evaluation.h>
 #include <excitor/util/log.h>
 #include <excitor/util/random.h>
+#include <excitor/util/system.h>
 
 namespace excitor {
 namespace {
@@ -73,6 +74,8 @@ StepMetrics Trainer::step() {
   if (metrics.is_finite) optimizer_.step(metrics.learning_rate);
 
   metrics.step = ++steps_done_;
+  constexpr int64_t kStepsBetweenTrims = 16;
+  if (steps_done_ % kStepsBetweenTrims == 0) release_free_memory();
   metrics.epoch = sampler_.epoch_after(steps_done_);
   metrics.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return metrics;
