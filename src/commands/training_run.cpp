@@ -36,16 +36,6 @@ void log_data(const std::string& what, const LoadedDataset& loaded) {
   }
 }
 
-/// A tensor of a checkpoint, which must have the shape that the run needs.
-at::Tensor load_like(const SafetensorsFile& file, const std::string& name, at::IntArrayRef shape) {
-  const at::Tensor tensor = file.load(name);
-  if (tensor.sizes() == shape) return tensor;
-  throw CheckpointError(fmt::format(
-      "{}: {} has shape [{}], expected [{}]; the checkpoint is damaged: remove its folder to go on from the "
-      "one before",
-      file.path().string(), name, fmt::join(tensor.sizes(), ", "), fmt::join(shape, ", ")));
-}
-
 /// The first words, and dots for the others.
 std::string join_first(const std::vector<std::string>& words, size_t most) {
   return fmt::format("{}{}", fmt::join(words.begin(), words.begin() + std::min(most, words.size()), ", "),
@@ -176,24 +166,6 @@ std::unique_ptr<Trainer> TrainingRun::make_trainer() {
                                                 .weights = train_weights_});
 }
 
-void TrainingRun::restore(Trainer& trainer, int64_t step) {
-  const auto folder = folder_.checkpoints().folder_of(step);
-  const auto values = SafetensorsFile::open(folder / "adapter" / "adapter_model.safetensors");
-  const auto optimizer = SafetensorsFile::open(folder / "optimizer.safetensors");
-  for (const auto& [name, tensor] : parameters_.entries())
-    tensor.detach().copy_(load_like(*values, name, tensor.sizes()));
-  std::map<std::string, at::Tensor> shapes;
-  for (const auto& [name, tensor] : trainer.state()) shapes[name] = tensor;
-  trainer.resume(
-      step, [&](const std::string& name) { return load_like(*optimizer, name, shapes.at(name).sizes()); });
-  const Json state = read_json_file(folder / "state.json");
-  bad_steps_in_a_row_ = state.value("bad_steps_in_a_row", 0);
-  if (!state.contains("best_eval_loss")) return;
-  best_ = {.eval_loss = state["best_eval_loss"].get<double>(),
-           .step = state["best_step"].get<int64_t>(),
-           .evaluations_since = state["evaluations_since_best"].get<int64_t>()};
-}
-
 void TrainingRun::train(Trainer& trainer) {
   evaluation_.emplace(EvaluationTask{
       .model = base_->model,
@@ -247,30 +219,6 @@ void TrainingRun::probe_memory(Trainer& trainer) const {
   const int64_t tokens = trainer.probe_memory();
   log::info(fmt::format("the largest micro-batch, {} tokens, takes a peak of {:.2f} GiB", tokens,
                         static_cast<double>(peak_memory_bytes()) / (1 << 30)));
-}
-
-void TrainingRun::save_if_due(const Trainer& trainer) {
-  const CheckpointSettings& every = config_.checkpoint;
-  const int64_t step = trainer.steps_done();
-  const std::chrono::duration<double> since_save = std::chrono::steady_clock::now() - last_save_;
-  const int signal = StopSignals::requested();
-  const bool due = (every.save_steps && step % *every.save_steps == 0) ||
-                   (every.save_seconds && since_save.count() >= *every.save_seconds) ||
-                   StopSignals::take_save_request();
-  if (!due && signal == 0) return;
-  try {
-    save_checkpoint(trainer);
-    last_save_ = std::chrono::steady_clock::now();
-  } catch (const IoError& error) {
-    if (signal != 0) throw;
-    progress_->clear();
-    log::error(fmt::format("step {}: no checkpoint could be saved, the run goes on: {}", step, error.what()));
-  }
-  if (signal == 0) return;
-  progress_->clear();
-  throw Interrupted(fmt::format("stopped after step {}; the same command goes on from {}", step,
-                                folder_.checkpoints().folder_of(step).string()),
-                    signal);
 }
 
 void TrainingRun::check_finite(const StepMetrics& s) {
@@ -350,52 +298,6 @@ void TrainingRun::judge(double eval_loss, int64_t step) {
   }
   best_ = {.eval_loss = eval_loss, .step = step, .evaluations_since = 0};
   if (step > 0) save_weights(folder_.best_folder());
-}
-
-void TrainingRun::save_checkpoint(const Trainer& trainer) {
-  const CheckpointStore checkpoints = folder_.checkpoints();
-  Json state = {{"step", trainer.steps_done()}, {"bad_steps_in_a_row", bad_steps_in_a_row_}};
-  if (best_.eval_loss) {
-    state.update({{"best_eval_loss", *best_.eval_loss},
-                  {"best_step", best_.step},
-                  {"evaluations_since_best", best_.evaluations_since}});
-  }
-  checkpoints.save(trainer.steps_done(), [&](const std::filesystem::path& temporary) {
-    save_adapter(temporary / "adapter", *config_.method.method, parameters_, origin());
-    write_safetensors(temporary / "optimizer.safetensors", trainer.state());
-    write_file_atomically(temporary / "state.json", state.dump(2) + "\n");
-  });
-  checkpoints.remove_old(config_.checkpoint.save_total_limit);
-}
-
-void TrainingRun::save_weights(const std::filesystem::path& folder) const {
-  if (!config_.method.method->trains_whole_model())
-    return save_adapter(folder, *config_.method.method, parameters_, origin());
-  const std::string& asked = config_.method.save_dtype;
-  save_hugging_face(folder, {.config = with_token_ids(base_->model.config(), *tokenizer_),
-                             .parameters = parameters_,
-                             .type = parse_dtype(asked == "auto" ? base_->stored_type : asked),
-                             .tokenizer_source = config_.model.tokenizer.empty() ? config_.model.path
-                                                                                 : config_.model.tokenizer});
-}
-
-std::filesystem::path TrainingRun::result_folder() const {
-  return config_.method.method->trains_whole_model() ? folder_.model_folder() : folder_.adapter_folder();
-}
-
-void TrainingRun::save_result() const {
-  const std::filesystem::path best = folder_.best_folder();
-  if (config_.checkpoint.load_best_model_at_end && std::filesystem::exists(best)) {
-    write_folder_atomically(result_folder(), [&](const std::filesystem::path& temporary) {
-      std::filesystem::copy(
-          best, temporary,
-          std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
-    });
-    log::info(fmt::format("the result is that of step {}, eval loss {:.4f}", best_.step, *best_.eval_loss));
-  } else {
-    save_weights(result_folder());
-  }
-  log::info(fmt::format("the {} lies in {}", result_folder().filename().string(), result_folder().string()));
 }
 
 Json TrainingRun::start_event(const Trainer& trainer) const {
