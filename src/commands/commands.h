@@ -17,6 +17,8 @@ void add_check_command(CLI::App& app, CommandResult& result);
 void add_prepare_command(CLI::App& app, CommandResult& result);
 void add_generate_command(CLI::App& app, CommandResult& result);
 void add_chat_command(CLI::App& app, CommandResult& result);
+void add_eval_command(CLI::App& app, CommandResult& result);
+void add_eval_captions_command(CLI::App& app, CommandResult& result);
 void add_inspect_command(CLI::App& app, CommandResult& result);
 void add_export_command(CLI::App& app, CommandResult& result);
 void add_import_command(CLI::App& app, CommandResult& result);

@@ -17,6 +17,7 @@
 #include <excitor/util/error.h>
 
 #include "commands.h"
+#include "inspect_image.h"
 #include "inspect_tokens.h"
 #include "inspect_weights.h"
 #include "session.h"
@@ -143,7 +144,7 @@ CLI::App* add_kind(CLI::App& parent, const char* name, const char* about, const 
 
 void add_inspect_command(CLI::App& app, CommandResult&) {
   auto options = std::make_shared<InspectOptions>();
-  auto* inspect = app.add_subcommand("inspect", "Shows a model, an adapter, tokens, or logits");
+  auto* inspect = app.add_subcommand("inspect", "Shows a model, an adapter, tokens, an image, or logits");
   inspect->require_subcommand(1);
   inspect->footer("Example: excitor inspect model models/tiny-world");
 
@@ -162,6 +163,7 @@ void add_inspect_command(CLI::App& app, CommandResult&) {
   adapter->callback([options] { inspect_adapter(*options); });
 
   add_inspect_tokens(*inspect);
+  add_inspect_image(*inspect);
 
   auto* logits = add_kind(*inspect, "logits", "Writes the logits [T,V] of token ids as fp32 safetensors",
                           "excitor inspect logits models/tiny-world --ids 1,2,3 --output logits.safetensors");

@@ -73,6 +73,8 @@ int parse_and_run(int argc, char** argv) {
   add_prepare_command(app, result);
   add_generate_command(app, result);
   add_chat_command(app, result);
+  add_eval_command(app, result);
+  add_eval_captions_command(app, result);
   add_inspect_command(app, result);
   add_export_command(app, result);
   add_import_command(app, result);

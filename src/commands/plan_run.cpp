@@ -15,7 +15,8 @@ int64_t largest_micro_batch_tokens(const RunConfig& config, const Dataset& datas
   return std::max(longest, std::min(limits.max_tokens, examples * longest));
 }
 
-MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dataset& dataset) {
+MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dataset& dataset,
+                    int64_t processes) {
   const at::ScalarType base_type = resolve_dtype(config.model.dtype);
   const Method& method = *config.method.method;
   const auto trainables = method.parameters(model);
@@ -25,7 +26,8 @@ MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dat
                       .trainables = trainables,
                       .micro_batch_tokens = largest_micro_batch_tokens(config, dataset),
                       .recompute_layers = config.train.gradient_checkpointing,
-                      .base_trains = method.trains_whole_model()});
+                      .base_trains = method.trains_whole_model(),
+                      .base_parts = config.distributed.shard_base ? processes : 1});
 }
 
 }  // namespace excitor

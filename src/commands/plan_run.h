@@ -10,6 +10,8 @@ namespace excitor {
 /// The most tokens that one micro-batch of these examples can hold.
 int64_t largest_micro_batch_tokens(const RunConfig& config, const Dataset& dataset);
 
-MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dataset& dataset);
+/// Of one of `processes`.
+MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dataset& dataset,
+                    int64_t processes);
 
 }  // namespace excitor

@@ -1,10 +1,12 @@
 #include <excitor/commands/run_config.h>
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <excitor/commands/sweep_points.h>
 #include <excitor/methods/adapter_files.h>
 #include <excitor/methods/registry.h>
 #include <excitor/tokenizer/prompt_template.h>
@@ -115,14 +117,30 @@ void check_train(const TrainSettings& train, Problems& problems) {
   }
 }
 
+/// True for a list of GPUs: whole numbers, each once.
+bool is_device_list(const Json& devices) {
+  if (!devices.is_array() || devices.empty()) return false;
+  std::set<int64_t> seen;
+  return std::all_of(devices.begin(), devices.end(), [&](const Json& device) {
+    return device.is_number_integer() && device.get<int64_t>() >= 0 &&
+           seen.insert(device.get<int64_t>()).second;
+  });
+}
+
 void check_distributed(const DistributedSettings& distributed, Problems& problems) {
   if (distributed.device == "cuda")
     problems.add("distributed.device", "this build has no CUDA module; use \"cpu\" or \"auto\"");
   const Json& devices = distributed.devices;
-  if (devices != "auto" && devices != 1) {
-    problems.add(
-        "distributed.devices",
-        fmt::format("found {}; this version trains in one process: use \"auto\" or 1", devices.dump()));
+  const bool is_number = devices.is_number_integer() && devices.get<int64_t>() >= 1;
+  if (is_device_list(devices)) {
+    problems.add("distributed.devices",
+                 fmt::format("found {}: a list names GPUs, and there is none here; give a number of processes",
+                             devices.dump()));
+  } else if (devices != "auto" && !is_number) {
+    problems.add("distributed.devices",
+                 fmt::format("found {}, expected \"auto\", a number of processes from 1, or a list of GPUs "
+                             "such as [0, 2]",
+                             devices.dump()));
   }
 }
 
@@ -134,6 +152,10 @@ void check_all(const RunConfig& config, Problems& problems) {
   if (config.output_dir.empty())
     problems.add("output_dir", "is missing: the folder that the run is written to");
   const bool full = config.method.method->trains_whole_model();
+  if (full && config.distributed.shard_base) {
+    problems.add("distributed.shard_base",
+                 "only a frozen base is held in parts, and method full trains it; use false or another method");
+  }
   if (full && !config.method.adapter_path.empty())
     problems.add("method.adapter_path", "method full starts from no adapter; set model.path");
   if (!full && config.model.init)
@@ -162,7 +184,22 @@ void MethodSettings::describe(Describer& d) {
 
 void DistributedSettings::describe(Describer& d) {
   d.choice("device", device, as_words({"auto", "cpu", "cuda"}), "Where to compute.");
-  d.field("devices", devices, "\"auto\", or the number of processes.");
+  d.field("devices", devices,
+          "Processes on this machine: a number, or a list of GPUs; auto: one a GPU, one on a CPU. Where torchrun, "
+          "srun or mpirun start them, auto.");
+  d.field("timeout_seconds", timeout_seconds,
+          "Time that a process waits for the others before the run ends with a message that names the missing "
+          "one.",
+          Range{.minimum = 1, .maximum = 1e6});
+  d.field("shard_base", shard_base,
+          "Each of n processes holds 1/n of the frozen weights; a layer is gathered while the one before computes, "
+          "and dropped after. Same results, less memory, more communication; nothing to do with one process.");
+}
+
+std::optional<int64_t> DistributedSettings::processes() const {
+  if (devices.is_number_integer()) return devices.get<int64_t>();
+  if (devices.is_array()) return static_cast<int64_t>(devices.size());
+  return std::nullopt;
 }
 
 void RunConfig::describe(Describer& d) {
@@ -242,8 +279,7 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   return config;
 }
 
-RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& overrides,
-                          Problems& missing) {
+Json read_config_json(const fs::path& file, const std::vector<std::string>& overrides) {
   if (fs::is_directory(file))
     throw ConfigError(fmt::format("{}: is a folder; give the configuration file itself", file.string()));
   if (!fs::is_regular_file(file))
@@ -252,11 +288,28 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   if (!json.is_object())
     throw ConfigError(fmt::format("{}: found {}, expected an object", file.string(), describe_value(json)));
   for (const std::string& text : overrides) apply_override(json, text);
+  return json;
+}
+
+RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& overrides,
+                          Problems& missing) {
+  Json json = read_config_json(file, overrides);
+  if (json.contains("sweep") && !json["sweep"].is_null())
+    log::warning("the section sweep is for excitor sweep and passed over: this is one run without it");
+  json.erase("sweep");
+  Problems problems, absent;
+  RunConfig config = read_run_config(std::move(json), file, problems, absent);
+  if (!problems.empty()) problems.append(absent);
+  problems.throw_if_any(file.string());
+  missing.append(absent);
+  return config;
+}
+
+RunConfig read_run_config(Json json, const fs::path& file, Problems& problems, Problems& missing) {
   if (json.contains("model")) expand_dtype(json["model"], "dtype");
   if (json.contains("method")) expand_dtype(json["method"], "save_dtype");
 
   const fs::path folder = fs::absolute(file).parent_path();
-  Problems problems;
   RunConfig config;
   config.source = file.string();
   config.method.method = choose_method(json, folder, config.method, problems);
@@ -269,11 +322,7 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
                 problems);
   resolve_paths(config, folder);
   check_all(config, problems);
-  Problems absent;
-  check_files(config, absent);
-  if (!problems.empty()) problems.append(absent);
-  problems.throw_if_any(file.string());
-  missing.append(absent);
+  check_files(config, missing);
   return config;
 }
 
@@ -305,6 +354,7 @@ Json run_config_schema() {
   prompt_template["oneOf"] = {{{"enum", PromptTemplate::known_names()}}, PromptTemplate::object_schema()};
   schema["properties"]["method"] = {{"description", "The bypass and its settings."},
                                     {"oneOf", std::move(variants)}};
+  schema["properties"]["sweep"] = sweep_schema();
   return schema;
 }
 
@@ -324,7 +374,7 @@ std::string run_config_reference() {
       "Its texts hold the places named below; `{bos}` and `{eos}` may stand anywhere. alpaca-lora's template "
       "files are such objects. `excitor generate --template FILE.json` takes one too.\n\n" +
       PromptTemplate::object_reference();
-  return page;
+  return page + sweep_reference();
 }
 
 }  // namespace excitor

@@ -17,14 +17,16 @@ std::optional<Json> RunEvaluation::measure(int64_t step, std::string& text) {
   Json event = {{"event", "eval"}, {"step", step}};
   text = fmt::format("step {}:", step);
   if (has_validation) {
-    if (!base_loss_) base_loss_ = evaluate_loss(task_.model, nullptr, task_.validation, task_.limits).loss;
-    const EvalMetrics tuned = evaluate_loss(task_.model, &task_.bypass, task_.validation, task_.limits);
+    const SharedDataset data{task_.validation, task_.limits, task_.communicator};
+    if (!base_loss_) base_loss_ = evaluate_loss(task_.model, nullptr, data).loss;
+    const EvalMetrics tuned = evaluate_loss(task_.model, &task_.bypass, data);
     event.update(
         {{"eval_loss", tuned.loss}, {"base_loss", *base_loss_}, {"label_tokens", tuned.label_tokens}});
     text += fmt::format(" eval loss {:.4f} (base {:.4f})", tuned.loss, *base_loss_);
   }
   if (task_.held_out) {
-    const Comparison both = compare_with_base(task_.model, task_.bypass, *task_.held_out, task_.limits);
+    const Comparison both =
+        compare_with_base(task_.model, task_.bypass, {*task_.held_out, task_.limits, task_.communicator});
     const double forgetting = both.tuned_loss - both.base_loss;
     event.update({{"held_out_loss", both.tuned_loss},
                   {"held_out_base_loss", both.base_loss},
@@ -33,7 +35,9 @@ std::optional<Json> RunEvaluation::measure(int64_t step, std::string& text) {
     text += fmt::format(" forgetting {:+.4f} (held-out loss {:.4f}, KL {:.4f})", forgetting, both.tuned_loss,
                         both.kl);
   }
-  if (!task_.settings.sample_prompts.empty()) event["samples"] = samples();
+  // One process speaks for all; the parts of a sharded base work together only.
+  const bool takes_part = task_.communicator.rank() == 0 || task_.model.weights().sharded;
+  if (!task_.settings.sample_prompts.empty() && takes_part) event["samples"] = samples();
   return event;
 }
 

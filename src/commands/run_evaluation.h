@@ -18,6 +18,7 @@ namespace excitor {
 
 /// What is evaluated, and on what. Everything referred to outlives the RunEvaluation.
 struct EvaluationTask {
+  Communicator& communicator;
   const Llama& model;
   const ModelBypass& bypass;
   const ParameterSet& parameters;
@@ -36,7 +37,7 @@ class RunEvaluation {
   explicit RunEvaluation(EvaluationTask task) : task_(std::move(task)) {}
 
   /// The "eval" event of a step, or nothing where there is nothing to evaluate on. `text` becomes its line
-  /// for people.
+  /// for people. All processes call it, losses are those of all; samples are rank 0's alone.
   std::optional<Json> measure(int64_t step, std::string& text);
   /// The "health" event: gates by layer, the share of attention that moved, gradient norms.
   Json health(int64_t step, const std::map<std::string, double>& gradient_norms) const;

@@ -44,7 +44,8 @@ std::string join_first(const std::vector<std::string>& words, size_t most) {
 
 }  // namespace
 
-TrainingRun::TrainingRun(RunConfig config) : config_(std::move(config)), folder_(config_.output_dir) {
+TrainingRun::TrainingRun(RunConfig config, Group group)
+    : config_(std::move(config)), group_(std::move(group)), folder_(config_.output_dir) {
   const LlamaConfig shape = config_.model.init ? *config_.model.init : read_llama_config(config_.model.path);
   Problems problems;
   config_.method.method->check(shape, "method", problems);
@@ -55,27 +56,51 @@ TrainingRun::TrainingRun(RunConfig config) : config_(std::move(config)), folder_
 
 void TrainingRun::run() {
   const StopSignals signals;
-  const int64_t first_step = examine_output_dir();
-  folder_.check_writable();
+  try {
+    load_and_train();
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const CommunicationError&) {
+    throw;
+  } catch (const std::exception& error) {
+    group_.leave(error.what());
+    throw;
+  }
+}
+
+void TrainingRun::load_and_train() {
+  share_cores();
+  const int64_t first_step =
+      std::stoll(group_.from_first("step", [this] { return std::to_string(examine_output_dir()); }));
+  if (is_first()) folder_.check_writable();
   load_data();
   load_base();
+  join();
   make_parameters();
   const auto trainer = make_trainer();
   if (first_step > 0) restore(*trainer, first_step);
-
-  make_writable_folder(folder_.path());
-  const FolderLock lock(folder_.path());
-  folder_.begin(resolved_);
-  folder_.cut_metrics(first_step);
-  log::open_file(folder_.log_file());
-  record_.emplace(folder_, config_.logging.tensorboard);
-  record_->event(start_event(*trainer), "run");
+  broadcast_parameters();
+  begin_folder(first_step);
+  log_group(*trainer);
+  record(start_event(*trainer), "run");
   try {
     train(*trainer);
+  } catch (const CommunicationError& error) {
+    throw CommunicationError(error.what() + save_what_is_done(*trainer));
   } catch (...) {
     write_report();
     throw;
   }
+}
+
+void TrainingRun::begin_folder(int64_t first_step) {
+  make_writable_folder(folder_.path());
+  if (!is_first()) return log::open_file(folder_.path() / fmt::format("log-rank-{}.txt", group_.rank()));
+  lock_.emplace(folder_.path());
+  folder_.begin(resolved_);
+  folder_.cut_metrics(first_step);
+  log::open_file(folder_.log_file());
+  record_.emplace(folder_, config_.logging.tensorboard);
 }
 
 int64_t TrainingRun::examine_output_dir() const {
@@ -103,6 +128,7 @@ int64_t TrainingRun::examine_output_dir() const {
     log::info(where + " holds this run, stopped before its first checkpoint: it starts anew");
     return 0;
   }
+  check_same_steps(*step);
   log::info(fmt::format("{} holds this run, stopped: it goes on after step {}", where, *step));
   return *step;
 }
@@ -129,7 +155,7 @@ void TrainingRun::load_base() {
   const at::ScalarType type = resolve_dtype(config_.model.dtype);
   base_.emplace(config_.model.init
                     ? random_llama(*config_.model.init, static_cast<uint64_t>(config_.train.seed), type)
-                    : load_model(config_.model.path, type));
+                    : load_sharded_model(config_.model.path, type, base_share()));
   base_->model.set_activation_type(activation_type(config_.train.precision, type));
   const int64_t rows = base_->model.config().vocab_size;
   if (tokenizer_->vocab_size() > rows) {
@@ -156,18 +182,25 @@ void TrainingRun::make_parameters() {
 
 std::unique_ptr<Trainer> TrainingRun::make_trainer() {
   at::globalContext().setDeterministicAlgorithms(config_.train.deterministic, /*warn_only=*/true);
-  return std::make_unique<Trainer>(TrainingTask{.model = base_->model,
+  return std::make_unique<Trainer>(TrainingTask{.communicator = *communicator_,
+                                                .model = base_->model,
                                                 .bypass = *bypass_,
                                                 .parameters = parameters_,
                                                 .dataset = *train_data_,
                                                 .settings = config_.train,
                                                 .limits = micro_batch_limits(config_),
                                                 .shuffle = config_.data.shuffle,
-                                                .weights = train_weights_});
+                                                .weights = train_weights_,
+                                                .requests = [] {
+                                                  return StepRequests{
+                                                      .stop_signal = StopSignals::requested(),
+                                                      .save = StopSignals::take_save_request()};
+                                                }});
 }
 
 void TrainingRun::train(Trainer& trainer) {
   evaluation_.emplace(EvaluationTask{
+      .communicator = *communicator_,
       .model = base_->model,
       .bypass = *bypass_,
       .parameters = parameters_,
@@ -181,7 +214,7 @@ void TrainingRun::train(Trainer& trainer) {
       .end_ids = config_.model.init ? std::vector<int64_t>()
                                     : read_end_ids(config_.model.path, base_->model.config())});
   const int64_t first_step = trainer.steps_done();
-  progress_.emplace(trainer.total_steps(), first_step);
+  if (is_first()) progress_.emplace(trainer.total_steps(), first_step);
   if (first_step == 0) evaluate(trainer);
   probe_memory(trainer);
   last_save_ = std::chrono::steady_clock::now();
@@ -191,29 +224,30 @@ void TrainingRun::train(Trainer& trainer) {
     tokens += step.tokens;
     record_step(step);
     check_all_moved(trainer);
-    progress_->update(step);
+    if (progress_) progress_->update(step);
     if (evaluation_is_due(trainer, step.step)) evaluate(trainer);
-    if (!trainer.finished() && !should_stop_early()) save_if_due(trainer);
+    if (!trainer.finished() && !should_stop_early()) save_if_due(trainer, step.requests);
   }
+  if (!is_first()) return;
   if (should_stop_early()) {
     log::info(fmt::format("step {}: stopped early, no lower eval loss since step {} ({:.4f})",
                           trainer.steps_done(), best_.step, *best_.eval_loss));
   }
   save_result();
-  record_->event({{"event", "end"},
-                  {"step", trainer.steps_done()},
-                  {"stopped_early", should_stop_early()},
-                  {"steps_of_this_start", trainer.steps_done() - first_step},
-                  {"tokens_of_this_start", tokens},
-                  {"seconds", seconds_since_process_start()},
-                  {"peak_memory_bytes", peak_memory_bytes()}},
-                 "run");
+  record({{"event", "end"},
+          {"step", trainer.steps_done()},
+          {"stopped_early", should_stop_early()},
+          {"steps_of_this_start", trainer.steps_done() - first_step},
+          {"tokens_of_this_start", tokens},
+          {"seconds", seconds_since_process_start()},
+          {"peak_memory_bytes", peak_memory_bytes()}},
+         "run");
   write_report();
   folder_.checkpoints().remove_all();
 }
 
 void TrainingRun::probe_memory(Trainer& trainer) const {
-  log::info("memory plan: " + plan_run(config_, base_->model.config(), *train_data_).text());
+  log::info("memory plan: " + plan_run(config_, base_->model.config(), *train_data_, group_.size()).text());
   constexpr int64_t kLongRun = 100;  // below, the probe costs more than it saves
   if (!config_.train.memory_probe.value_or(trainer.total_steps() > kLongRun)) return;
   const int64_t tokens = trainer.probe_memory();
@@ -231,7 +265,7 @@ void TrainingRun::check_finite(const StepMetrics& s) {
   }
   std::vector<std::string> origins;
   for (const int64_t index : s.examples) origins.push_back(train_data_->example(index).origin);
-  progress_->clear();
+  clear_progress();
   log::warning(
       fmt::format("step {}: loss or gradients are not finite; the update is left out. Its examples: {}",
                   s.step, join_first(origins, 32)));
@@ -247,17 +281,25 @@ void TrainingRun::check_all_moved(const Trainer& trainer) {
   constexpr int64_t kByStep = 3;
   const std::set<std::string>& still = trainer.never_moved();
   if (trainer.steps_done() != kByStep || still.empty()) return;
-  progress_->clear();
+  clear_progress();
   log::error(
       fmt::format("no gradient has reached {} of {} trainable tensors in {} steps: {}; they do not learn "
                   "with these settings",
                   still.size(), parameters_.size(), kByStep, join_first({still.begin(), still.end()}, 8)));
-  record_->event({{"event", "never_moved"}, {"step", kByStep}, {"parameters", still}}, "run");
+  record({{"event", "never_moved"}, {"step", kByStep}, {"parameters", still}}, "run");
 }
 
 void TrainingRun::record_step(const StepMetrics& s) {
   check_finite(s);
-  if (s.step % config_.logging.logging_steps == 0) record_->step(s);
+  if (record_ && s.step % config_.logging.logging_steps == 0) record_->step(s);
+}
+
+void TrainingRun::record(const Json& event, std::string_view group) {
+  if (record_) record_->event(event, group);
+}
+
+void TrainingRun::clear_progress() {
+  if (progress_) progress_->clear();
 }
 
 bool TrainingRun::evaluation_is_due(const Trainer& trainer, int64_t step) const {
@@ -271,19 +313,22 @@ bool TrainingRun::should_stop_early() const {
 
 void TrainingRun::evaluate(const Trainer& trainer) {
   const int64_t step = trainer.steps_done();
+  communicator_->begin(fmt::format("the evaluation after step {}", step));
   std::string text;
   if (const std::optional<Json> event = evaluation_->measure(step, text)) {
-    record_->event(*event, "eval");
-    progress_->clear();
+    record(*event, "eval");
+    clear_progress();
     log::info(text);
     if (event->contains("eval_loss")) judge((*event)["eval_loss"].get<double>(), step);
   }
-  if (config_.eval.health && !config_.method.method->trains_whole_model())
-    record_->event(evaluation_->health(step, trainer.gradient_norms()), "health");
+  const bool takes_part = is_first() || base_->model.weights().sharded;
+  if (takes_part && config_.eval.health && !config_.method.method->trains_whole_model())
+    record(evaluation_->health(step, trainer.gradient_norms()), "health");
   write_report();
 }
 
 void TrainingRun::write_report() const {
+  if (!is_first()) return;
   try {
     write_run_report(folder_.path(), folder_.path() / "report.html");
   } catch (const std::exception& error) {
@@ -297,7 +342,7 @@ void TrainingRun::judge(double eval_loss, int64_t step) {
     return;
   }
   best_ = {.eval_loss = eval_loss, .step = step, .evaluations_since = 0};
-  if (step > 0) save_weights(folder_.best_folder());
+  if (step > 0 && is_first()) save_weights(folder_.best_folder());
 }
 
 Json TrainingRun::start_event(const Trainer& trainer) const {
@@ -323,6 +368,9 @@ Json TrainingRun::start_event(const Trainer& trainer) const {
           {"tokenizer_sha256", tokenizer_->sha256()},
           {"config_sha256", sha256_hex(resolved_.dump())},
           {"device", "cpu"},
+          {"processes", group_.size()},
+          {"examples_per_step", config_.train.examples_per_step(group_.size())},
+          {"reduced_bytes_per_step", trainer.reduced_bytes()},
           {"threads", at::get_num_threads()},
           {"startup_seconds", startup}};
 }

@@ -8,15 +8,19 @@
 
 #include <excitor/commands/run_config.h>
 #include <excitor/data/dataset.h>
+#include <excitor/dist/group.h>
 #include <excitor/methods/adapter_files.h>
 #include <excitor/model/checkpoint.h>
+#include <excitor/model/sharded_base.h>
 #include <excitor/tokenizer/tokenizer.h>
 #include <excitor/train/progress.h>
 #include <excitor/train/run_folder.h>
 #include <excitor/train/run_record.h>
 #include <excitor/train/trainer.h>
+#include <excitor/util/files.h>
 
 #include "run_evaluation.h"
+#include "shared_inputs.h"
 
 namespace excitor {
 
@@ -27,27 +31,58 @@ struct BestSoFar {
   int64_t evaluations_since = 0;  ///< without a better one
 };
 
+/// In each process of a group alike. Files of output_dir are rank 0's alone, but for the others' logs.
 class TrainingRun {
  public:
-  explicit TrainingRun(RunConfig config);
+  /// `shared`: where base and data are taken from and left; null: the run has its own.
+  explicit TrainingRun(RunConfig config, Group group = Group(), SharedInputs* shared = nullptr);
+
+  /// The configuration with every default written out.
+  const Json& resolved() const { return resolved_; }
 
   /// Loads and checks everything, then trains. Throws Interrupted after a signal, once a checkpoint has been
-  /// saved.
+  /// saved; CommunicationError when another process fails, once rank 0 has saved one.
   void run();
 
  private:
+  void load_and_train();
   /// What lies in output_dir, and the step to go on from: 0, or that of the newest intact checkpoint.
   int64_t examine_output_dir() const;
+  /// Throws ConfigError when the checkpoint's steps hold another number of examples than this run's.
+  void check_same_steps(int64_t step) const;
+  void share_cores() const;
+  /// Waits for all processes, makes sure that they do the same, and connects them.
+  void join();
+  Facts facts() const;
+  void begin_folder(int64_t first_step);
+  /// The values of rank 0, in all processes.
+  void broadcast_parameters() const;
+  void log_group(const Trainer& trainer) const;
+  bool is_first() const { return group_.is_first(); }
   void load_data();
+  /// What is loaded beside the base, into `inputs`.
+  void read_data(SharedInputs& inputs) const;
+  std::shared_ptr<LoadedModel> read_base() const;
+  /// Seconds since this run began: with the process, or where it is one of several, on its own.
+  double seconds() const;
   void load_base();
+  /// What this process holds of the base: all, or with distributed.shard_base its part.
+  BaseShare base_share() const;
   void make_parameters();
   std::unique_ptr<Trainer> make_trainer();
   void restore(Trainer& trainer, int64_t step);
 
   void train(Trainer& trainer);
+  /// After another process failed: the steps done so far are kept. Returns what to tell.
+  std::string save_what_is_done(const Trainer& trainer);
+  /// To metrics.jsonl, in rank 0.
+  void record(const Json& event, std::string_view group);
+  /// Makes place on the terminal for a message.
+  void clear_progress();
   void probe_memory(Trainer& trainer) const;
   /// Saves when steps, seconds or a signal ask for it; throws Interrupted after SIGINT or SIGTERM.
-  void save_if_due(const Trainer& trainer);
+  void save_if_due(const Trainer& trainer, const StepRequests& requests);
+  void save_or_warn(const Trainer& trainer, bool must_save);
   /// Warns of a step that was left out; throws when the first one is, or too many in a row.
   void check_finite(const StepMetrics& step);
   /// Reports parameters that no gradient has reached by step 3.
@@ -70,19 +105,24 @@ class TrainingRun {
   AdapterOrigin origin() const;
 
   RunConfig config_;
+  Group group_;
   Json resolved_;
   RunFolder folder_;
-  std::unique_ptr<Tokenizer> tokenizer_;
-  std::unique_ptr<Dataset> train_data_;
+  std::optional<FolderLock> lock_;  ///< of rank 0
+  std::unique_ptr<Communicator> communicator_;
+  SharedInputs* shared_;
+  double began_ = 0;  ///< seconds after the process's start
+  std::shared_ptr<Tokenizer> tokenizer_;
+  std::shared_ptr<Dataset> train_data_;
   std::vector<WeightedRange> train_weights_;
-  std::unique_ptr<Dataset> validation_data_;  ///< may be empty
-  std::unique_ptr<Dataset> held_out_data_;    ///< null without eval.forgetting
-  std::optional<LoadedModel> base_;
+  std::shared_ptr<Dataset> validation_data_;  ///< may be empty
+  std::shared_ptr<Dataset> held_out_data_;    ///< null without eval.forgetting
+  std::shared_ptr<LoadedModel> base_;
   ParameterSet parameters_;
   std::unique_ptr<ModelBypass> bypass_;
   std::optional<RunEvaluation> evaluation_;
-  std::optional<RunRecord> record_;
-  std::optional<Progress> progress_;
+  std::optional<RunRecord> record_;   ///< of rank 0
+  std::optional<Progress> progress_;  ///< of rank 0
   BestSoFar best_;
   int64_t bad_steps_in_a_row_ = 0;
   std::chrono::steady_clock::time_point last_save_ = std::chrono::steady_clock::now();

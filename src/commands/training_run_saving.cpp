@@ -1,4 +1,6 @@
 // What a training run saves and goes on from: checkpoints, the best adapter, the result.
+#include <map>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -29,49 +31,74 @@ at::Tensor load_like(const SafetensorsFile& file, const std::string& name, at::I
 
 void TrainingRun::restore(Trainer& trainer, int64_t step) {
   const auto folder = folder_.checkpoints().folder_of(step);
-  const auto values = SafetensorsFile::open(folder / "adapter" / "adapter_model.safetensors");
-  const auto optimizer = SafetensorsFile::open(folder / "optimizer.safetensors");
-  for (const auto& [name, tensor] : parameters_.entries())
-    tensor.detach().copy_(load_like(*values, name, tensor.sizes()));
-  std::map<std::string, at::Tensor> shapes;
-  for (const auto& [name, tensor] : trainer.state()) shapes[name] = tensor;
-  trainer.resume(
-      step, [&](const std::string& name) { return load_like(*optimizer, name, shapes.at(name).sizes()); });
-  const Json state = read_json_file(folder / "state.json");
-  bad_steps_in_a_row_ = state.value("bad_steps_in_a_row", 0);
-  if (!state.contains("best_eval_loss")) return;
-  best_ = {.eval_loss = state["best_eval_loss"].get<double>(),
-           .step = state["best_step"].get<int64_t>(),
-           .evaluations_since = state["evaluations_since_best"].get<int64_t>()};
+  std::vector<NamedTensor> state = trainer.state();
+  if (is_first()) {
+    const auto values = SafetensorsFile::open(folder / "adapter" / "adapter_model.safetensors");
+    const auto optimizer = SafetensorsFile::open(folder / "optimizer.safetensors");
+    for (const auto& [name, tensor] : parameters_.entries())
+      tensor.detach().copy_(load_like(*values, name, tensor.sizes()));
+    for (auto& [name, tensor] : state) tensor = load_like(*optimizer, name, tensor.sizes()).contiguous();
+  }
+  // The others may run on machines that have no such folder.
+  std::map<std::string, at::Tensor> shared;
+  for (const auto& [name, tensor] : state) {
+    shared[name] = tensor.clone();
+    communicator_->broadcast(shared[name], 0);
+  }
+  trainer.resume(step, [&](const std::string& name) { return shared.at(name); });
+  const Json rest =
+      Json::parse(group_.from_first("state", [&] { return read_json_file(folder / "state.json").dump(); }));
+  bad_steps_in_a_row_ = rest.value("bad_steps_in_a_row", 0);
+  if (!rest.contains("best_eval_loss")) return;
+  best_ = {.eval_loss = rest["best_eval_loss"].get<double>(),
+           .step = rest["best_step"].get<int64_t>(),
+           .evaluations_since = rest["evaluations_since_best"].get<int64_t>()};
 }
 
-void TrainingRun::save_if_due(const Trainer& trainer) {
+void TrainingRun::save_if_due(const Trainer& trainer, const StepRequests& requests) {
   const CheckpointSettings& every = config_.checkpoint;
   const int64_t step = trainer.steps_done();
   const std::chrono::duration<double> since_save = std::chrono::steady_clock::now() - last_save_;
-  const int signal = StopSignals::requested();
   const bool due = (every.save_steps && step % *every.save_steps == 0) ||
-                   (every.save_seconds && since_save.count() >= *every.save_seconds) ||
-                   StopSignals::take_save_request();
-  if (!due && signal == 0) return;
-  try {
-    save_checkpoint(trainer);
-    last_save_ = std::chrono::steady_clock::now();
-  } catch (const IoError& error) {
-    if (signal != 0) throw;
-    progress_->clear();
-    log::error(fmt::format("step {}: no checkpoint could be saved, the run goes on: {}", step, error.what()));
-  }
+                   (every.save_seconds && since_save.count() >= *every.save_seconds) || requests.save;
+  const int signal = requests.stop_signal;
+  if (is_first() && (due || signal != 0)) save_or_warn(trainer, /*must_save=*/signal != 0);
   if (signal == 0) return;
-  progress_->clear();
+  // Whoever started the processes may end all when the first one ends: that is not before the checkpoint.
+  communicator_->begin("the stop");
+  communicator_->barrier();
+  clear_progress();
   throw Interrupted(fmt::format("stopped after step {}; the same command goes on from {}", step,
                                 folder_.checkpoints().folder_of(step).string()),
                     signal);
 }
 
+void TrainingRun::save_or_warn(const Trainer& trainer, bool must_save) {
+  try {
+    save_checkpoint(trainer);
+    last_save_ = std::chrono::steady_clock::now();
+  } catch (const IoError& error) {
+    if (must_save) throw;
+    clear_progress();
+    log::error(fmt::format("step {}: no checkpoint could be saved, the run goes on: {}", trainer.steps_done(),
+                           error.what()));
+  }
+}
+
+std::string TrainingRun::save_what_is_done(const Trainer& trainer) {
+  if (!is_first() || trainer.steps_done() == 0) return {};
+  clear_progress();
+  save_checkpoint(trainer);
+  write_report();
+  return fmt::format("; stopped after step {}; the same command goes on from {}", trainer.steps_done(),
+                     folder_.checkpoints().folder_of(trainer.steps_done()).string());
+}
+
 void TrainingRun::save_checkpoint(const Trainer& trainer) {
   const CheckpointStore checkpoints = folder_.checkpoints();
-  Json state = {{"step", trainer.steps_done()}, {"bad_steps_in_a_row", bad_steps_in_a_row_}};
+  Json state = {{"step", trainer.steps_done()},
+                {"examples_per_step", config_.train.examples_per_step(group_.size())},
+                {"bad_steps_in_a_row", bad_steps_in_a_row_}};
   if (best_.eval_loss) {
     state.update({{"best_eval_loss", *best_.eval_loss},
                   {"best_step", best_.step},

@@ -53,4 +53,14 @@ MicroBatches lay_into_micro_batches(std::span<const int64_t> examples, const Dat
                         : group(longest_first, limits.max_examples);
 }
 
+int64_t most_micro_batches(std::span<const int64_t> examples, int64_t world_size, const Dataset& dataset,
+                           const MicroBatchLimits& limits) {
+  size_t most = 0;
+  for (int64_t rank = 0; rank < world_size; ++rank) {
+    const std::vector<int64_t> share = share_of_rank(examples, rank, world_size);
+    most = std::max(most, lay_into_micro_batches(share, dataset, limits).size());
+  }
+  return static_cast<int64_t>(most);
+}
+
 }  // namespace excitor

@@ -24,15 +24,27 @@ class AdapterLayer : public LayerBypass {
   AdaptionPrompt prompt_;
 };
 
+constexpr const char* kVisualProjection = "base_model.model.adapter_visual";
+
+/// The global features of several layers, concatenated and projected to one vector [1,D], which is added to
+/// every prompt (arXiv 2303.16199, section 3.3).
 class AdapterBypass : public LayerwiseBypass {
  public:
-  explicit AdapterBypass(int64_t layers) : LayerwiseBypass(layers), layers_(layers) {}
-  std::shared_ptr<const PassState> begin_pass(const Segments&) const override {
-    return std::make_shared<PromptCache>(layers_);
+  AdapterBypass(int64_t layers, const ParameterSet& parameters, const VisualSettings& visual)
+      : LayerwiseBypass(layers), layers_(layers), parameters_(parameters), visual_(visual) {}
+
+  std::shared_ptr<const PassState> begin_pass(const Segments&, const SequenceImages& images) const override {
+    visual_.check_images(images);
+    return std::make_shared<PromptCache>(
+        layers_, visual_rows(images, [&](const at::Tensor& features) {
+          return visual_linear(parameters_, kVisualProjection, features.reshape({1, -1}));
+        }));
   }
 
  private:
   int64_t layers_;
+  const ParameterSet& parameters_;
+  VisualSettings visual_;
 };
 
 class AdapterMethod : public Method {
@@ -40,18 +52,25 @@ class AdapterMethod : public Method {
   std::string_view name() const override { return "adapter"; }
   /// PEFT's own type where the settings are PEFT's, so that PEFT loads the folder as it is.
   std::string_view peft_type() const override {
-    const bool is_pefts =
-        settings_.gate == GateShape::per_layer && settings_.gate_activation == GateActivation::none;
+    const bool is_pefts = settings_.gate == GateShape::per_layer &&
+                          settings_.gate_activation == GateActivation::none && !visual_.is_set();
     return is_pefts ? "ADAPTION_PROMPT" : "LLAMA_ADAPTER";
   }
   std::vector<std::string_view> readable_peft_types() const override {
     return {"LLAMA_ADAPTER", "ADAPTION_PROMPT"};
   }
 
-  void describe(Describer& d) override { settings_.describe(d, kAtLeastOne); }
+  void describe(Describer& d) override {
+    settings_.describe(d, kAtLeastOne);
+    visual_.describe(d);
+    d.field("clip_layers", clip_layers_,
+            "Layers of the vision tower whose global features are concatenated; negative ones count from the "
+            "end. Default: the last one.");
+  }
   void resolve(const LlamaConfig& model) override { settings_.adapter_layers = settings_.layers(model); }
   void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
     settings_.check(model, path, problems);
+    visual_.check(path, problems);
   }
 
   void complete_adapter_config(Json& config, Problems& problems) const override {
@@ -70,12 +89,16 @@ class AdapterMethod : public Method {
     for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
       if (settings_.has_prompts(model, layer)) settings_.add_parameters(model, layer, specs);
     }
+    if (visual_.is_set()) {
+      add_visual_linear(specs, kVisualProjection, model.hidden_size,
+                        *visual_.visual_rows * *visual_.visual_width);
+    }
     return specs;
   }
 
   std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model,
                                       const ParameterSet& parameters) const override {
-    auto bypass = std::make_unique<AdapterBypass>(model.num_hidden_layers);
+    auto bypass = std::make_unique<AdapterBypass>(model.num_hidden_layers, parameters, visual_);
     for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
       if (!settings_.has_prompts(model, layer)) continue;
       bypass->set(layer, std::make_unique<AdapterLayer>(
@@ -84,8 +107,15 @@ class AdapterMethod : public Method {
     return bypass;
   }
 
+  VisualSettings* visual() override { return &visual_; }
+  FeatureSettings visual_features() const override {
+    return {.kind = FeatureKind::class_tokens, .layers = clip_layers_};
+  }
+
  private:
   AdaptionPromptSettings settings_;
+  VisualSettings visual_;
+  std::vector<int64_t> clip_layers_;
 };
 
 }  // namespace

@@ -1,7 +1,9 @@
-// LLaMA-Adapter V2 (arXiv 2304.15010), the language side: a scale and a bias on the linears, unlocked norms,
-// the prompts of LLaMA-Adapter, and optionally LoRA beside them.
+// LLaMA-Adapter V2 (arXiv 2304.15010): a scale and a bias on the linears, unlocked norms, the prompts of
+// LLaMA-Adapter, optionally LoRA beside them; and images, whose rows are added to the prompts of some layers.
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 
 #include <ATen/ops/add.h>
 #include <ATen/ops/mul.h>
@@ -13,6 +15,7 @@
 #include "adaption_prompt.h"
 #include "methods.h"
 #include "target_modules.h"
+#include "visual_blocks.h"
 
 namespace excitor {
 namespace {
@@ -33,6 +36,19 @@ struct AdapterV2Settings {
   std::optional<double> lora_alpha;  ///< default: lora_r, a scale of one as in the release
   PromptProjection prompt_projection = PromptProjection::tuned;
   bool new_gate = false;
+  VisualSettings visual;
+  VisualBlocksSettings blocks;
+  std::vector<int64_t> visual_layers;  ///< default: all but the first, as released
+
+  bool shows_images(int64_t layer) const {
+    return visual.is_set() &&
+           std::find(visual_layers.begin(), visual_layers.end(), layer) != visual_layers.end();
+  }
+  /// All but the first, where nothing else was asked for.
+  void resolve_visual_layers(const LlamaConfig& model) {
+    if (!visual.is_set() || !visual_layers.empty()) return;
+    for (int64_t layer = 1; layer < model.num_hidden_layers; ++layer) visual_layers.push_back(layer);
+  }
 };
 
 /// "q_proj" of "self_attn.q_proj".
@@ -88,10 +104,15 @@ class AdapterV2Layer : public LayerBypass {
 
 class AdapterV2Bypass : public LayerwiseBypass {
  public:
-  AdapterV2Bypass(int64_t layers, at::Tensor final_norm)
-      : LayerwiseBypass(layers), layers_(layers), final_norm_(std::move(final_norm)) {}
-  std::shared_ptr<const PassState> begin_pass(const Segments&) const override {
-    return std::make_shared<PromptCache>(layers_);
+  AdapterV2Bypass(int64_t layers, at::Tensor final_norm, VisualSettings visual, VisualBlocks blocks)
+      : LayerwiseBypass(layers),
+        layers_(layers),
+        final_norm_(std::move(final_norm)),
+        visual_(visual),
+        blocks_(blocks) {}
+  std::shared_ptr<const PassState> begin_pass(const Segments&, const SequenceImages& images) const override {
+    visual_.check_images(images);
+    return std::make_shared<PromptCache>(layers_, visual_rows(images, blocks_));
   }
   at::Tensor final_norm(const at::Tensor& frozen) const override {
     return final_norm_.defined() ? final_norm_ : frozen;
@@ -100,6 +121,8 @@ class AdapterV2Bypass : public LayerwiseBypass {
  private:
   int64_t layers_;
   at::Tensor final_norm_;  // [D] or undefined
+  VisualSettings visual_;
+  VisualBlocks blocks_;
 };
 
 class AdapterV2Method : public Method {
@@ -128,15 +151,22 @@ class AdapterV2Method : public Method {
              "alone as in the released multimodal model.");
     d.field("new_gate", s.new_gate,
             "One more factor on the prompts' gate of a layer, starting at 1 (released multimodal model).");
+    s.visual.describe(d);
+    s.blocks.describe(d);
+    d.field("visual_layers", s.visual_layers,
+            "Layers, counted from 0, to whose prompts an image's rows are added; one that is not among the "
+            "adapter_layers has prompts for images alone. Default: all but the first, as released.");
   }
 
   void resolve(const LlamaConfig& model) override {
     if (settings_.prompts.adapter_len > 0) settings_.prompts.adapter_layers = settings_.prompts.layers(model);
     if (settings_.lora_r > 0) settings_.lora_alpha = lora_alpha();
+    settings_.resolve_visual_layers(model);
   }
 
   void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
     settings_.prompts.check(model, path, problems);
+    check_visual(model, path, problems);
     check_leaf_names(settings_.scale_target_modules, path + ".scale_target_modules", problems);
     check_leaf_names(settings_.bias_target_modules, path + ".bias_target_modules", problems);
     if (problems.empty() && parameters(model).empty())
@@ -145,8 +175,12 @@ class AdapterV2Method : public Method {
 
   std::vector<ParameterSpec> parameters(const LlamaConfig& model) const override {
     std::vector<ParameterSpec> specs;
+    if (settings_.visual.is_set()) {
+      settings_.blocks.add_parameters(*settings_.visual.visual_width, settings_.prompts.adapter_len,
+                                      model.hidden_size, specs);
+    }
     for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
-      if (settings_.prompts.has_prompts(model, layer)) add_prompts(model, layer, specs);
+      if (has_prompts(model, layer)) add_prompts(model, layer, specs);
       for (const Projection site : kAllProjections) add_linear(model, layer, site, specs);
       if (!settings_.train_norms) continue;
       for (const NormSite site : {NormSite::input, NormSite::post_attention})
@@ -158,14 +192,50 @@ class AdapterV2Method : public Method {
 
   std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model,
                                       const ParameterSet& parameters) const override {
-    auto bypass = std::make_unique<AdapterV2Bypass>(model.num_hidden_layers,
-                                                    find(parameters, "base_model.model.model.norm.weight"));
+    auto bypass = std::make_unique<AdapterV2Bypass>(
+        model.num_hidden_layers, find(parameters, "base_model.model.model.norm.weight"), settings_.visual,
+        VisualBlocks(parameters, settings_.blocks));
     for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer)
       bypass->set(layer, layer_bypass(model, parameters, layer));
     return bypass;
   }
 
+  VisualSettings* visual() override { return &settings_.visual; }
+  /// All tokens through the last norm and the projection.
+  FeatureSettings visual_features() const override {
+    return {.kind = FeatureKind::projected_tokens, .layers = {}};
+  }
+  /// Images train the visual side and the prompts and gates of the layers that show them (with gates of zero
+  /// nothing else would ever move); texts train the rest.
+  TrainedBy trained_by(std::string_view name) const override {
+    if (!settings_.visual.is_set()) return TrainedBy::everything;
+    const size_t at = name.find(".layers.");
+    if (at == std::string_view::npos)
+      return name.ends_with("model.norm.weight") ? TrainedBy::texts : TrainedBy::images;
+    const int64_t layer = std::atoll(std::string(name.substr(at + 8)).c_str());
+    const bool is_prompt = name.find(".adaption_") != std::string_view::npos;
+    return is_prompt && settings_.shows_images(layer) ? TrainedBy::images : TrainedBy::texts;
+  }
+
  private:
+  bool has_prompts(const LlamaConfig& model, int64_t layer) const {
+    return settings_.prompts.has_prompts(model, layer) || settings_.shows_images(layer);
+  }
+
+  void check_visual(const LlamaConfig& model, const std::string& path, Problems& problems) const {
+    settings_.visual.check(path, problems);
+    if (!settings_.visual.is_set()) return;
+    settings_.blocks.check(path, problems);
+    if (settings_.prompts.adapter_len == 0)
+      problems.add(path + ".adapter_len", "found 0, but an image's rows are added to prompts");
+    for (const int64_t layer : settings_.visual_layers) {
+      if (layer < 0 || layer >= model.num_hidden_layers) {
+        problems.add(path + ".visual_layers", fmt::format("found {}, but the model's layers are 0 to {}",
+                                                          layer, model.num_hidden_layers - 1));
+      }
+    }
+  }
+
   double lora_alpha() const { return settings_.lora_alpha.value_or(static_cast<double>(settings_.lora_r)); }
 
   static at::Tensor find(const ParameterSet& parameters, const std::string& name) {
@@ -232,8 +302,11 @@ class AdapterV2Method : public Method {
       bypass->norms[static_cast<int>(site)] =
           find(parameters, layer_prefix(layer) + norm_name(site) + ".weight");
     }
-    if (settings_.prompts.has_prompts(model, layer))
-      bypass->prompt.emplace(parameters, layer, settings_.prompts.gate_activation);
+    if (has_prompts(model, layer)) {
+      const PromptSight sight{.adds_image = settings_.shows_images(layer),
+                              .needs_image = !settings_.prompts.has_prompts(model, layer)};
+      bypass->prompt.emplace(parameters, layer, settings_.prompts.gate_activation, sight);
+    }
     return bypass;
   }
 

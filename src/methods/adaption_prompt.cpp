@@ -4,6 +4,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <ATen/ops/add.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/tanh.h>
@@ -59,8 +60,9 @@ void AdaptionPromptSettings::add_parameters(const LlamaConfig& model, int64_t la
   specs.push_back({name + "adaption_gate", {gates}, Init::constant(0)});
 }
 
-AdaptionPrompt::AdaptionPrompt(const ParameterSet& parameters, int64_t layer, GateActivation activation)
-    : layer_(layer), activation_(activation) {
+AdaptionPrompt::AdaptionPrompt(const ParameterSet& parameters, int64_t layer, GateActivation activation,
+                               PromptSight sight)
+    : layer_(layer), activation_(activation), sight_(sight) {
   const std::string name = attention_prefix(layer);
   prompt_ = parameters.at(name + "adaption_prompt");
   gate_ = parameters.at(name + "adaption_gate");
@@ -69,17 +71,37 @@ AdaptionPrompt::AdaptionPrompt(const ParameterSet& parameters, int64_t layer, Ga
 
 at::Tensor AdaptionPrompt::add_to(const at::Tensor& attended, const at::Tensor& q, const Step& step,
                                   const Projector& project) const {
-  const auto [keys, values] = keys_and_values(q, step, project);
+  const auto* pass = dynamic_cast<const VisualPass*>(step.state());
+  if (!pass || !pass->has_images()) {
+    if (sight_.needs_image) return attended;
+    return at::addcmul(attended, attend(q, keys_and_values(q, step, project, PromptCache::kNoImage, {})),
+                       gate(q));
+  }
+  const at::Tensor gates = gate(q);
+  return for_each_sequence(attended, step.segments(), [&](int64_t i, const at::Tensor& part) {
+    const at::Tensor& rows = pass->rows(i);
+    if (sight_.needs_image && !rows.defined()) return part;
+    const at::Tensor queries = q.narrow(0, step.segments().begin(i), step.segments().length(i));
+    const bool shows = rows.defined() && sight_.adds_image;
+    const auto prompt =
+        keys_and_values(q, step, project, shows ? i : PromptCache::kNoImage, shows ? rows : at::Tensor());
+    return at::addcmul(part, attend(queries, prompt), gates);  // [T_i,H,d]
+  });
+}
+
+at::Tensor AdaptionPrompt::attend(const at::Tensor& q, const KeysAndValues& prompt) {
   const auto heads_first = [](const at::Tensor& x) { return x.transpose(0, 1).unsqueeze(0); };
   const at::Tensor seen = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
-      heads_first(q), heads_first(keys), heads_first(values)));            // [1,H,T,d]
-  return at::addcmul(attended, seen.squeeze(0).transpose(0, 1), gate(q));  // [T,H,d]
+      heads_first(q), heads_first(prompt.first), heads_first(prompt.second)));  // [1,H,T,d]
+  return seen.squeeze(0).transpose(0, 1);
 }
 
 AdaptionPrompt::KeysAndValues AdaptionPrompt::keys_and_values(const at::Tensor& q, const Step& step,
-                                                              const Projector& project) const {
+                                                              const Projector& project, int64_t sequence,
+                                                              const at::Tensor& rows) const {
   const auto compute = [&]() -> KeysAndValues {
-    const at::Tensor prompt = prompt_.squeeze(0).to(q.scalar_type());  // [K,D]
+    at::Tensor prompt = prompt_.squeeze(0).to(q.scalar_type());  // [K,D]
+    if (rows.defined()) prompt = at::add(prompt, rows.to(q.scalar_type()));
     const auto heads = [&](Projection site) {
       return project(site, prompt).view({prompt.size(0), -1, q.size(2)});
     };
@@ -87,7 +109,7 @@ AdaptionPrompt::KeysAndValues AdaptionPrompt::keys_and_values(const at::Tensor& 
   };
   const auto* cache = dynamic_cast<const PromptCache*>(step.state());
   if (!cache || at::GradMode::is_enabled()) return compute();
-  KeysAndValues& entry = cache->entry(layer_);
+  KeysAndValues& entry = cache->entry(layer_, sequence);
   if (!entry.first.defined()) entry = compute();
   return entry;
 }

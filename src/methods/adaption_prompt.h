@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,8 @@
 #include <vector>
 
 #include <excitor/methods/method.h>
+
+#include "visual_pass.h"
 
 namespace excitor {
 
@@ -33,10 +36,17 @@ struct AdaptionPromptSettings {
   void add_parameters(const LlamaConfig& model, int64_t layer, std::vector<ParameterSpec>& specs) const;
 };
 
+/// What the prompts of a layer have to do with images.
+struct PromptSight {
+  bool adds_image = true;    ///< the rows of a sequence's image are added to the prompts
+  bool needs_image = false;  ///< sequences without an image do not see the prompts at all
+};
+
 /// The prompts of one layer.
 class AdaptionPrompt {
  public:
-  AdaptionPrompt(const ParameterSet& parameters, int64_t layer, GateActivation activation);
+  AdaptionPrompt(const ParameterSet& parameters, int64_t layer, GateActivation activation,
+                 PromptSight sight = {});
 
   /// The prompts' keys and values, not rotated and not normed: [K,G,d] each.
   using KeysAndValues = std::pair<at::Tensor, at::Tensor>;
@@ -49,27 +59,37 @@ class AdaptionPrompt {
                     const Projector& project) const;
 
  private:
-  KeysAndValues keys_and_values(const at::Tensor& q, const Step& step, const Projector& project) const;
+  /// softmax(q K_pᵀ/√d) V_p, [T,H,d].
+  static at::Tensor attend(const at::Tensor& q, const KeysAndValues& prompt);
+  /// `rows`: of the image of `sequence`, undefined without one.
+  KeysAndValues keys_and_values(const at::Tensor& q, const Step& step, const Projector& project,
+                                int64_t sequence, const at::Tensor& rows) const;
   /// [H,1] or [1,1], in the type of `like`.
   at::Tensor gate(const at::Tensor& like) const;
 
   int64_t layer_;
   GateActivation activation_;
+  PromptSight sight_;
   at::Tensor prompt_;    // [1,K,D]
   at::Tensor gate_;      // [H] or [1]
   at::Tensor new_gate_;  // [1] or undefined
 };
 
-/// The prompts' keys and values of a pass without gradients, kept by layer while tokens are decoded one by
-/// one.
-class PromptCache : public PassState {
+/// The prompts' keys and values of a pass without gradients, kept by layer and sequence while tokens are
+/// decoded one by one; those without an image are the same for all sequences.
+class PromptCache : public VisualPass {
  public:
-  explicit PromptCache(int64_t layers) : entries_(layers) {}
-  /// The entry of a layer, to be filled at first use. A pass runs in one thread.
-  AdaptionPrompt::KeysAndValues& entry(int64_t layer) const { return entries_[layer]; }
+  static constexpr int64_t kNoImage = -1;
+
+  explicit PromptCache(int64_t layers, std::vector<at::Tensor> rows = {})
+      : VisualPass(std::move(rows)), entries_(layers) {}
+  /// The entry of a layer and a sequence (or kNoImage), to be filled at first use. A pass runs in one thread.
+  AdaptionPrompt::KeysAndValues& entry(int64_t layer, int64_t sequence) const {
+    return entries_[layer][sequence];
+  }
 
  private:
-  mutable std::vector<AdaptionPrompt::KeysAndValues> entries_;
+  mutable std::vector<std::map<int64_t, AdaptionPrompt::KeysAndValues>> entries_;
 };
 
 }  // namespace excitor

@@ -5,12 +5,14 @@
 #include <optional>
 
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/mul.h>
 #include <fmt/format.h>
 
 #include <excitor/tensor/fused.h>
 
 #include "methods.h"
+#include "visual_pass.h"
 
 namespace excitor {
 namespace {
@@ -18,6 +20,9 @@ namespace {
 enum class GateShape { per_head, per_layer };
 enum class PromptAttention { per_head, full_width };
 enum class UpInit { zero, normal };
+enum class VisualPrompts { concat, replace };
+
+constexpr const char* kVisualProjection = "base_model.model.excitor_visual";
 
 struct ExcitorSettings {
   int64_t adapter_len = 30;
@@ -35,6 +40,8 @@ struct ExcitorSettings {
   UpInit up_init = UpInit::zero;
   PromptAttention prompt_attention = PromptAttention::per_head;
   bool add_before_rotation = false;
+  VisualSettings visual;
+  VisualPrompts visual_prompts = VisualPrompts::concat;
 };
 
 /// The trainable tensors of one layer.
@@ -47,35 +54,68 @@ struct ExcitorTensors {
 
 class ExcitorLayer : public LayerBypass {
  public:
-  ExcitorLayer(ExcitorTensors tensors, PromptAttention attention, bool add_before_rotation)
-      : tensors_(std::move(tensors)), attention_(attention), add_before_rotation_(add_before_rotation) {}
+  ExcitorLayer(ExcitorTensors tensors, const ExcitorSettings& settings)
+      : tensors_(std::move(tensors)), settings_(settings) {}
 
   /// k' = rotate(k) + gate · softmax(hint Pᵀ/√d) P: the paper's softmax(S + g·S_extra), written as changed
   /// keys.
   at::Tensor keys(const at::Tensor& x, const at::Tensor& k, const Step& step) const override {
     const at::Tensor gate = tensors_.gate.to(k.scalar_type()).view({1, -1, 1});
-    const at::Tensor change = at::mul(gate, extra_keys(x, k.size(1)));  // [T,G,d]
-    return add_before_rotation_ ? step.rotary(k.add(change)) : step.rotary(k).add(change);
+    const at::Tensor change = at::mul(gate, extra_keys(x, k.size(1), step));  // [T,G,d]
+    return settings_.add_before_rotation ? step.rotary(k.add(change)) : step.rotary(k).add(change);
   }
 
  private:
   /// Attention of each token's hint over the prompts, which are keys and values at once. [T,G,d]
-  at::Tensor extra_keys(const at::Tensor& x, int64_t key_heads) const {
-    const auto type = x.scalar_type();
+  at::Tensor extra_keys(const at::Tensor& x, int64_t key_heads, const Step& step) const {
     const at::Tensor hint = trainable_linear(trainable_linear(x, tensors_.down), tensors_.up);  // [T,G·d]
-    const int64_t heads = attention_ == PromptAttention::per_head ? key_heads : 1;
+    const at::Tensor prompt = tensors_.prompt.to(x.scalar_type());                              // [K,G·d]
+    const auto* pass = dynamic_cast<const VisualPass*>(step.state());
+    if (!pass || !pass->has_images()) return attend(hint, prompt, key_heads);
+    return for_each_sequence(hint, step.segments(), [&](int64_t sequence, const at::Tensor& hints) {
+      return attend(hints, with_image(prompt, pass->rows(sequence)), key_heads);
+    });
+  }
+
+  /// The prompts of a sequence: rows of its image behind the trained ones, or in their place.
+  at::Tensor with_image(const at::Tensor& prompt, const at::Tensor& rows) const {
+    if (!rows.defined()) return prompt;
+    const at::Tensor seen = rows.to(prompt.scalar_type());
+    return settings_.visual_prompts == VisualPrompts::replace ? seen : at::cat({prompt, seen}, 0);
+  }
+
+  /// softmax(hint Pᵀ/√d) P. hint [n,G·d], prompt [K,G·d] -> [n,G,d].
+  at::Tensor attend(const at::Tensor& hint, const at::Tensor& prompt, int64_t key_heads) const {
+    const int64_t heads = settings_.prompt_attention == PromptAttention::per_head ? key_heads : 1;
     const auto split = [heads](const at::Tensor& y) {  // [n,G·d] -> [1,heads,n,·]
       return y.view({y.size(0), heads, -1}).transpose(0, 1).unsqueeze(0);
     };
-    const at::Tensor prompt = split(tensors_.prompt.to(type));
+    const at::Tensor keys = split(prompt);
     const at::Tensor extra =
-        std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(split(hint), prompt, prompt));
-    return extra.squeeze(0).transpose(0, 1).reshape({x.size(0), key_heads, -1});
+        std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(split(hint), keys, keys));
+    return extra.squeeze(0).transpose(0, 1).reshape({hint.size(0), key_heads, -1});
   }
 
   ExcitorTensors tensors_;
-  PromptAttention attention_;
-  bool add_before_rotation_;
+  ExcitorSettings settings_;
+};
+
+/// The rows of an image are made once a pass, by one projection for all layers.
+class ExcitorBypass : public LayerwiseBypass {
+ public:
+  ExcitorBypass(int64_t layers, const ParameterSet& parameters, const VisualSettings& visual)
+      : LayerwiseBypass(layers), parameters_(parameters), visual_(visual) {}
+
+  std::shared_ptr<const PassState> begin_pass(const Segments&, const SequenceImages& images) const override {
+    visual_.check_images(images);
+    return std::make_shared<VisualPass>(visual_rows(images, [&](const at::Tensor& features) {
+      return visual_linear(parameters_, kVisualProjection, features);  // [rows,G·d]
+    }));
+  }
+
+ private:
+  const ParameterSet& parameters_;
+  VisualSettings visual_;
 };
 
 class ExcitorMethod : public Method {
@@ -106,6 +146,10 @@ class ExcitorMethod : public Method {
              "Attention over the prompts for each key head, or once over the whole key width.");
     d.field("add_before_rotation", s.add_before_rotation,
             "Add the extra key before the rotary embedding instead of after it.");
+    s.visual.describe(d);
+    d.choice("visual_prompts", s.visual_prompts,
+             {{"concat", VisualPrompts::concat}, {"replace", VisualPrompts::replace}},
+             "Whether the rows of an image stand beside the prompts or in their place.");
   }
 
   void resolve(const LlamaConfig& model) override {
@@ -118,6 +162,7 @@ class ExcitorMethod : public Method {
       problems.add(path + ".adapter_layers", fmt::format("found {}, but the model has {} layers",
                                                          adapter_layers(model), model.num_hidden_layers));
     }
+    settings_.visual.check(path, problems);
   }
 
   std::vector<ParameterSpec> parameters(const LlamaConfig& model) const override {
@@ -136,23 +181,27 @@ class ExcitorMethod : public Method {
       specs.push_back({name + "excitor_up.weight", {width, s.r}, up});
       specs.push_back({name + "excitor_gate", {gates}, Init::normal(gate_init_mean(), s.gate_init_std)});
     }
+    if (s.visual.is_set()) add_visual_linear(specs, kVisualProjection, width, *s.visual.visual_width);
     return specs;
   }
 
   std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model,
                                       const ParameterSet& parameters) const override {
-    auto bypass = std::make_unique<LayerwiseBypass>(model.num_hidden_layers);
+    auto bypass = std::make_unique<ExcitorBypass>(model.num_hidden_layers, parameters, settings_.visual);
     for (int64_t layer = first_layer(model); layer < model.num_hidden_layers; ++layer) {
       const std::string name = layer_prefix(layer) + "self_attn.";
       ExcitorTensors tensors{.prompt = parameters.at(name + "excitor_prompt"),
                              .down = parameters.at(name + "excitor_down.weight"),
                              .up = parameters.at(name + "excitor_up.weight"),
                              .gate = parameters.at(name + "excitor_gate")};
-      bypass->set(layer, std::make_unique<ExcitorLayer>(std::move(tensors), settings_.prompt_attention,
-                                                        settings_.add_before_rotation));
+      bypass->set(layer, std::make_unique<ExcitorLayer>(std::move(tensors), settings_));
     }
     return bypass;
   }
+
+  VisualSettings* visual() override { return &settings_.visual; }
+  /// Class and patch tokens of the last layer.
+  FeatureSettings visual_features() const override { return {.kind = FeatureKind::tokens, .layers = {}}; }
 
  private:
   int64_t adapter_layers(const LlamaConfig& model) const {

@@ -16,6 +16,7 @@
 #include <excitor/util/log.h>
 #include <excitor/util/sha256.h>
 
+#include "checkpoint_folder.h"
 #include "meta_weights.h"
 #include "model_folder.h"
 
@@ -103,15 +104,6 @@ void warn_left_over(const Weights& weights, const std::vector<WeightShape>& expe
                   weights.folder().string(), left.size(), model_config_name(weights.folder()), left.front()));
 }
 
-at::Tensor load_checked(const Weights& weights, const std::string& name, at::ScalarType type) {
-  const StoredWeight& stored = weights.at(name);
-  if (at::isFloatingType(stored.parts().type())) return load_weight(stored, type);
-  throw CheckpointError(
-      fmt::format("{}: {} has type {}; expected F32, BF16 or F16. Quantised checkpoints are not read: "
-                  "take the unquantised one.",
-                  stored.path, name, stored.dtype));
-}
-
 std::string most_common_type(const Weights& weights, const std::vector<WeightShape>& expected) {
   std::map<at::ScalarType, int64_t> counts;
   for (const auto& weight : expected) ++counts[weights.at(weight.name).parts().type()];
@@ -122,17 +114,39 @@ std::string most_common_type(const Weights& weights, const std::vector<WeightSha
 
 }  // namespace
 
-LoadedModel load_model(const std::filesystem::path& folder, at::ScalarType type) {
-  const LlamaConfig config = read_llama_config(folder);
-  const Weights files = open_weights(folder, config);
-  const auto expected = weight_shapes(config);
-  check_weights(files, expected);
-  warn_left_over(files, expected, config.tie_word_embeddings);
-  auto weights =
-      make_weights(config, [&](const std::string& name) { return load_checked(files, name, type); });
+void CheckpointFolder::check_type(const std::string& name) const {
+  const StoredWeight& stored = files.at(name);
+  if (at::isFloatingType(stored.parts().type())) return;
+  throw CheckpointError(
+      fmt::format("{}: {} has type {}; expected F32, BF16 or F16. Quantised checkpoints are not read: "
+                  "take the unquantised one.",
+                  stored.path, name, stored.dtype));
+}
+
+at::Tensor CheckpointFolder::load(const std::string& name, at::ScalarType type) const {
+  check_type(name);
+  return load_weight(files.at(name), type);
+}
+
+LoadedModel CheckpointFolder::with_weights(LlamaWeights weights, at::ScalarType type) const {
   return {.model = Llama(config, std::move(weights), type),
           .fingerprint = base_fingerprint(files, expected),
           .stored_type = most_common_type(files, expected)};
+}
+
+CheckpointFolder open_checkpoint_folder(const std::filesystem::path& folder) {
+  const LlamaConfig config = read_llama_config(folder);
+  CheckpointFolder opened{
+      .config = config, .files = open_weights(folder, config), .expected = weight_shapes(config)};
+  check_weights(opened.files, opened.expected);
+  warn_left_over(opened.files, opened.expected, config.tie_word_embeddings);
+  return opened;
+}
+
+LoadedModel load_model(const std::filesystem::path& folder, at::ScalarType type) {
+  const CheckpointFolder checkpoint = open_checkpoint_folder(folder);
+  const auto lookup = [&](const std::string& name) { return checkpoint.load(name, type); };
+  return checkpoint.with_weights(make_weights(checkpoint.config, lookup), type);
 }
 
 LoadedModel random_llama(const LlamaConfig& config, uint64_t seed, at::ScalarType type) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 
 namespace excitor {
@@ -27,11 +28,26 @@ std::pair<at::Tensor, at::Tensor> KvCache::append(int64_t layer, int64_t sequenc
                                                   const at::Tensor& v) {
   Slot& slot = slots_[layer][sequence];
   const int64_t used = lengths_[sequence], total = used + k.size(0);
+  if (transient_ && used == 0) return {k, v};
+  if (transient_) return {at::cat({slot.keys, k}, 0), at::cat({slot.values, v}, 0)};
   grow(slot.keys, k, used, total);
   grow(slot.values, v, used, total);
   slot.keys.narrow(0, used, k.size(0)).copy_(k);
   slot.values.narrow(0, used, v.size(0)).copy_(v);
   return {slot.keys.narrow(0, 0, total), slot.values.narrow(0, 0, total)};
+}
+
+KvCache KvCache::branch(const std::vector<int64_t>& parents, bool transient) const {
+  KvCache branch(static_cast<int64_t>(slots_.size()), static_cast<int64_t>(parents.size()));
+  branch.transient_ = transient;
+  for (size_t i = 0; i < parents.size(); ++i) {
+    const int64_t length = branch.lengths_[i] = lengths_[parents[i]];
+    for (size_t layer = 0; length > 0 && layer < slots_.size(); ++layer) {
+      const Slot& parent = slots_[layer][parents[i]];
+      branch.slots_[layer][i] = {parent.keys.narrow(0, 0, length), parent.values.narrow(0, 0, length)};
+    }
+  }
+  return branch;
 }
 
 }  // namespace excitor

@@ -63,7 +63,7 @@ Step Llama::begin_pass(const TokenBatch& batch, const ForwardOptions& options) c
   Rotary rotary(rope_, config_.head_width(), batch.segments, cache_lengths(batch.segments, options.cache),
                 weights_.final_norm.options().dtype(activation_type_));
   std::shared_ptr<const PassState> state = options.cache ? options.cache->pass_state : nullptr;
-  if (!state) state = bypass_of(options).begin_pass(batch.segments);
+  if (!state) state = bypass_of(options).begin_pass(batch.segments, options.images);
   if (options.cache) options.cache->pass_state = state;
   return Step(batch.segments, std::move(rotary), options.noise, std::move(state));
 }
@@ -101,7 +101,8 @@ at::Tensor Llama::recomputed_layer(int64_t index, const at::Tensor& x, const Ste
                                                                const std::vector<bool>&) {
     const at::AutoGradMode record(true);
     const at::Tensor input = x.detach().requires_grad_();
-    run_backward(decoder_layer(index, input, step, options), grad);  // accumulates into the parameters
+    // Accumulates into the parameters. What the layers read of an image has a graph that they share.
+    run_backward(decoder_layer(index, input, step, options), grad, /*keep_graph=*/!options.images.empty());
     return std::vector<at::Tensor>{input.grad()};
   };
   return attach_backward("RecomputedLayer", output, {x}, std::move(backward));

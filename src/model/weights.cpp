@@ -75,24 +75,29 @@ std::vector<WeightShape> weight_shapes(const LlamaConfig& config) {
   return shapes;
 }
 
-LlamaWeights make_weights(const LlamaConfig& config, const WeightLookup& lookup) {
+LlamaWeights make_weights(const LlamaConfig& config, const LinearLookup& linear, const WeightLookup& vector) {
   LlamaWeights weights;
-  weights.embedding = Linear::dense(lookup("model.embed_tokens.weight"));
+  weights.embedding = linear("model.embed_tokens", false);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
     const std::string prefix = fmt::format("model.layers.{}.", i);
     auto layer = std::make_shared<LayerWeights>();
     for (const Projection site : kSites) {
-      const std::string name = prefix + projection_name(site);
-      layer->linears[static_cast<int>(site)] = Linear::dense(
-          lookup(name + ".weight"), has_bias(config, site) ? lookup(name + ".bias") : at::Tensor());
+      layer->linears[static_cast<int>(site)] = linear(prefix + projection_name(site), has_bias(config, site));
     }
-    layer->input_norm = lookup(prefix + norm_name(NormSite::input) + ".weight");
-    layer->post_attention_norm = lookup(prefix + norm_name(NormSite::post_attention) + ".weight");
+    layer->input_norm = vector(prefix + norm_name(NormSite::input) + ".weight");
+    layer->post_attention_norm = vector(prefix + norm_name(NormSite::post_attention) + ".weight");
     weights.layers.push_back(std::move(layer));
   }
-  weights.final_norm = lookup("model.norm.weight");
-  weights.head = config.tie_word_embeddings ? weights.embedding : Linear::dense(lookup("lm_head.weight"));
+  weights.final_norm = vector("model.norm.weight");
+  weights.head = config.tie_word_embeddings ? weights.embedding : linear("lm_head", false);
   return weights;
+}
+
+LlamaWeights make_weights(const LlamaConfig& config, const WeightLookup& lookup) {
+  const auto linear = [&](const std::string& name, bool has_bias) {
+    return Linear::dense(lookup(name + ".weight"), has_bias ? lookup(name + ".bias") : at::Tensor());
+  };
+  return make_weights(config, linear, lookup);
 }
 
 at::Tensor base_weight(const Llama& model, const std::string& name) {

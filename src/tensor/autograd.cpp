@@ -65,8 +65,8 @@ void run_backward(const at::Tensor& loss) {
   run_backward(loss, at::ones_like(loss));
 }
 
-void run_backward(const at::Tensor& output, const at::Tensor& grad_output) {
-  torch::autograd::backward({output}, {grad_output});
+void run_backward(const at::Tensor& output, const at::Tensor& grad_output, bool keep_graph) {
+  torch::autograd::backward({output}, {grad_output}, keep_graph);
 }
 
 }  // namespace excitor

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_softmax.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full_like.h>
-#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -37,15 +37,16 @@ class ChunkedLoss {
     const at::Tensor rows = hidden_.narrow(0, begin, targets.size(0));                               // [c,D]
     const at::Tensor raw = matrix_.defined() ? matmul_nt(rows, matrix_) : head_.frozen.apply(rows);  // [c,V]
     at::Tensor logits = raw.to(loss_type(raw));
-    const at::Tensor index = targets.unsqueeze(1);              // [c,1]
-    const at::Tensor chosen = logits.gather(1, index);          // [c,1]
-    const at::Tensor normaliser = logits.logsumexp({1}, true);  // [c,1]
-    total_.add_(normaliser.sub(chosen).sum(), weight_);
+    const at::Tensor index = targets.unsqueeze(1);      // [c,1]
+    const at::Tensor chosen = logits.gather(1, index);  // [c,1]
+    const at::Tensor top = logits.amax(1, true);        // [c,1]
+    // One vectorised pass; the largest probability is at least 1/V, so its logarithm gives the normaliser.
+    const at::Tensor p = at::_softmax_out(logits, logits, 1, /*half_to_float=*/false);  // [c,V]
+    total_.add_(top.sub(p.amax(1, true).log_()).sub_(chosen).sum(), weight_);
     if (!hidden_grad_.defined() && !head_grad_.defined()) return;
 
-    at::Tensor grad = logits.sub_(normaliser).exp_();  // softmax [c,V]
-    grad.scatter_add_(1, index, at::full_like(chosen, -1));
-    grad = grad.mul_(weight_).to(rows.scalar_type());
+    p.scatter_add_(1, index, at::full_like(chosen, -1));  // softmax - one-hot
+    const at::Tensor grad = p.mul_(weight_).to(rows.scalar_type());
     if (hidden_grad_.defined()) {
       hidden_grad_.narrow(0, begin, targets.size(0))
           .copy_(matrix_.defined() ? matmul_nn(grad, matrix_) : head_.frozen.apply_transposed(grad));

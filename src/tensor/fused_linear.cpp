@@ -61,7 +61,7 @@ at::Tensor lora_linear(const Linear& linear, const at::Tensor& x, const LoraTerm
       dx = mask ? dx.addcmul_(matmul_nn(dax, a), m) : add_matmul_nt(dx, dax, a.t());
     }
     if (needs[1]) da = matmul_nn(dax.t(), mask ? at::mul(x, m) : x).to(parameter_type);
-    if (needs[2]) db = matmul_nn(dy.t(), ax).to(parameter_type);
+    if (needs[2]) db = matmul_nn(ax.t(), dy).t().to(parameter_type);  // oneDNN is slow on dyᵀ ax itself
     return std::vector<at::Tensor>{dx, da, db};
   };
   return attach_backward("LoraLinear", y, {x, term.a, term.b}, std::move(backward));

@@ -76,8 +76,9 @@ class ProbedBypass : public ModelBypass {
       layers_.push_back(std::make_unique<ProbedLayer>(bypass.layer(i), health[i]));
   }
   const LayerBypass& layer(int64_t index) const override { return *layers_[index]; }
-  std::shared_ptr<const PassState> begin_pass(const Segments& segments) const override {
-    return bypass_.begin_pass(segments);
+  std::shared_ptr<const PassState> begin_pass(const Segments& segments,
+                                              const SequenceImages& images) const override {
+    return bypass_.begin_pass(segments, images);
   }
   at::Tensor embed(const Linear& frozen, const at::Tensor& ids) const override {
     return bypass_.embed(frozen, ids);

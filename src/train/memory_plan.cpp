@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <excitor/model/llama.h>
+#include <excitor/model/sharded_base.h>
 #include <excitor/train/evaluation.h>
 
 namespace excitor {
@@ -34,6 +35,14 @@ int64_t values_kept_per_token(const LlamaConfig& model) {
   return 4 * model.hidden_size + attention + 3 * model.intermediate_size;
 }
 
+int64_t frozen_elements(const LlamaConfig& model, int64_t parts) {
+  if (parts > 1) return most_sharded_elements(model, parts);
+  int64_t elements = 0;
+  for (const auto& weight : weight_shapes(model))
+    elements += ParameterSpec{weight.name, weight.shape, {}}.numel();
+  return elements;
+}
+
 double gib(int64_t bytes) {
   return static_cast<double>(bytes) / (1 << 30);
 }
@@ -50,11 +59,8 @@ MemoryPlan plan_memory(const MemoryNeeds& needs) {
   const auto activation_bytes = static_cast<int64_t>(c10::elementSize(needs.activation_type));
   constexpr int64_t kFloat = 4, kCopies = 4;  // value, gradient, two moments
   MemoryPlan plan;
-  if (!needs.base_trains) {
-    for (const auto& weight : weight_shapes(model))
-      plan.weights += ParameterSpec{weight.name, weight.shape, {}}.numel();
-    plan.weights *= static_cast<int64_t>(c10::elementSize(needs.base_type));
-  }
+  if (!needs.base_trains)
+    plan.weights = frozen_elements(model, needs.base_parts) * static_cast<int64_t>(c10::elementSize(needs.base_type));
   plan.trainables = kCopies * kFloat * count_parameters(needs.trainables);
   const int64_t layers =
       model.num_hidden_layers - lowest_adapted_layer(needs.trainables, model.num_hidden_layers);

@@ -18,6 +18,8 @@
 #include <excitor/util/random.h>
 #include <excitor/util/system.h>
 
+#include "step_reduction.h"
+
 namespace excitor {
 namespace {
 
@@ -26,7 +28,7 @@ constexpr std::string_view kDropoutStream = "dropout";
 
 Sampler::Options sampler_options(const TrainingTask& task) {
   return {.examples = task.dataset.size(),
-          .global_batch_size = task.settings.examples_per_step(/*processes=*/1),
+          .global_batch_size = task.settings.examples_per_step(task.communicator.size()),
           .shuffle = task.shuffle,
           .seed = static_cast<uint64_t>(task.settings.seed),
           .weights = task.weights};
@@ -45,6 +47,17 @@ int64_t count_labels(const std::vector<int64_t>& examples, const Dataset& datase
   return labels;
 }
 
+/// The processes of a sharded base wait for each other in every layer: none can begin a step anew alone.
+void check_can_split(const Llama& model, int64_t step) {
+  if (!model.weights().sharded) return;
+  throw Error(fmt::format(
+      "step {}: memory ran out; with distributed.shard_base micro-batches can't be made smaller on the way, "
+      "as "
+      "all processes take part in each: lower train.micro_batch_size (or train.micro_batch_tokens), or take "
+      "train.gradient_checkpointing",
+      step));
+}
+
 void check_gradients(const ParameterSet& parameters) {
   const auto missing = parameters.without_gradient();
   if (missing.empty()) return;
@@ -59,8 +72,15 @@ Trainer::Trainer(const TrainingTask& task)
       sampler_(sampler_options(task)),
       schedule_(task.settings, sampler_.steps_per_epoch()),
       optimizer_(task.parameters, optimizer_options(task.settings)),
-      scaler_(task.model.activation_type() == at::kHalf) {
+      scaler_(task.model.activation_type() == at::kHalf),
+      reduction_(std::make_unique<StepReduction>(task.parameters, task.communicator)) {
   for (const auto& entry : task.parameters.entries()) never_moved_.insert(entry.name);
+}
+
+Trainer::~Trainer() = default;
+
+int64_t Trainer::reduced_bytes() const {
+  return reduction_->bytes();
 }
 
 StepMetrics Trainer::step() {
@@ -70,7 +90,8 @@ StepMetrics Trainer::step() {
   metrics.label_tokens = count_labels(metrics.examples, task_.dataset);
   metrics.learning_rate = schedule_.learning_rate(steps_done_);
 
-  forward_backward(metrics.examples, metrics);
+  task_.communicator.begin(fmt::format("step {}", steps_done_ + 1));
+  forward_backward(metrics);
   if (metrics.is_finite) optimizer_.step(metrics.learning_rate);
 
   metrics.step = ++steps_done_;
@@ -81,13 +102,14 @@ StepMetrics Trainer::step() {
   return metrics;
 }
 
-void Trainer::forward_backward(const std::vector<int64_t>& examples, StepMetrics& metrics) {
+void Trainer::forward_backward(StepMetrics& metrics) {
+  const std::vector<int64_t> share =
+      share_of_rank(metrics.examples, task_.communicator.rank(), task_.communicator.size());
   do {
-    const at::Tensor loss = accumulate(examples, metrics);
+    reduce(accumulate(share, metrics), metrics);
     if (steps_done_ == 0) check_gradients(task_.parameters);
     unscale_gradients();
     norms_ = clip_grad_norm(task_.parameters, task_.settings.max_grad_norm);
-    metrics.loss = loss.item<double>() / scaler_.scale();
     metrics.grad_norm = norms_.total.item<double>();
     metrics.is_finite = std::isfinite(metrics.loss) && std::isfinite(metrics.grad_norm);
     // Gradients beyond fp16's range call for a smaller scale; a loss that is not finite does not.
@@ -97,6 +119,17 @@ void Trainer::forward_backward(const std::vector<int64_t>& examples, StepMetrics
   note_moved();
 }
 
+void Trainer::reduce(const at::Tensor& own_loss, StepMetrics& metrics) {
+  StepSums own{.loss = own_loss.defined() ? own_loss.item<double>() : 0.0, .tokens = metrics.tokens};
+  if (task_.requests) own.requests = task_.requests();
+  const StepSums all = reduction_->sum(task_.parameters, own);
+  metrics.loss = all.loss / scaler_.scale();
+  metrics.tokens = all.tokens;
+  // A repeated reduction (back_off) must not forget what was asked for in the first.
+  if (all.requests.stop_signal != 0) metrics.requests.stop_signal = all.requests.stop_signal;
+  metrics.requests.save |= all.requests.save;
+}
+
 at::Tensor Trainer::accumulate(const std::vector<int64_t>& examples, StepMetrics& metrics) {
   const double weight = scaler_.scale() / static_cast<double>(metrics.label_tokens);
   for (;;) {
@@ -104,16 +137,30 @@ at::Tensor Trainer::accumulate(const std::vector<int64_t>& examples, StepMetrics
     metrics.tokens = 0;
     try {
       at::Tensor total;
-      for (const auto& indices : lay_into_micro_batches(examples, task_.dataset, task_.limits)) {
+      const auto micro_batches = lay_into_micro_batches(examples, task_.dataset, task_.limits);
+      for (const auto& indices : micro_batches) {
         const at::Tensor loss = micro_batch_loss(indices, weight, metrics);
         run_backward(loss);
         total = total.defined() ? total.add_(loss.detach()) : loss.detach();
       }
+      join_passes(static_cast<int64_t>(micro_batches.size()), metrics.examples);
       return total;
     } catch (const std::exception& error) {
+      if (is_out_of_memory(error)) check_can_split(task_.model, steps_done_ + 1);
       if (!is_out_of_memory(error) || !shrink_micro_batches(examples)) throw;
     }
   }
+}
+
+void Trainer::join_passes(int64_t own, const std::vector<int64_t>& global_batch) {
+  if (!task_.model.weights().sharded) return;
+  const auto tokens = [&](int64_t index) { return task_.dataset.tokens(index); };
+  const int64_t shortest = *std::ranges::min_element(global_batch, {}, tokens);
+  const int64_t most =
+      most_micro_batches(global_batch, task_.communicator.size(), task_.dataset, task_.limits);
+  StepMetrics ignored;
+  for (int64_t pass = own; pass < most; ++pass)
+    run_backward(micro_batch_loss({shortest}, /*weight=*/0, ignored));
 }
 
 bool Trainer::shrink_micro_batches(const std::vector<int64_t>& examples) {
@@ -131,11 +178,22 @@ bool Trainer::shrink_micro_batches(const std::vector<int64_t>& examples) {
   return true;
 }
 
+std::vector<std::vector<int64_t>> Trainer::micro_batches_of_all(
+    const std::vector<int64_t>& global_batch) const {
+  std::vector<std::vector<int64_t>> all;
+  for (int64_t rank = 0; rank < task_.communicator.size(); ++rank) {
+    const auto share = share_of_rank(global_batch, rank, task_.communicator.size());
+    for (auto& batch : lay_into_micro_batches(share, task_.dataset, task_.limits))
+      all.push_back(std::move(batch));
+  }
+  return all;
+}
+
 int64_t Trainer::probe_memory() {
   std::vector<int64_t> largest;
   int64_t most = 0;
   for (int64_t step = 0; step < std::min(sampler_.steps_per_epoch(), total_steps()); ++step) {
-    for (auto& batch : lay_into_micro_batches(sampler_.global_batch(step), task_.dataset, task_.limits)) {
+    for (auto& batch : micro_batches_of_all(sampler_.global_batch(step))) {
       int64_t tokens = 0;
       for (const int64_t index : batch) tokens += task_.dataset.tokens(index);
       if (tokens <= most) continue;
@@ -143,7 +201,7 @@ int64_t Trainer::probe_memory() {
       largest = std::move(batch);
     }
   }
-  StepMetrics ignored;
+  StepMetrics ignored{.examples = largest};
   ignored.label_tokens = count_labels(largest, task_.dataset);
   accumulate(largest, ignored);
   task_.parameters.clear_gradients();

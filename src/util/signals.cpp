@@ -14,6 +14,7 @@ std::atomic<int> requested_signal = 0;
 std::atomic<bool> save_requested = false;
 static_assert(std::atomic<int>::is_always_lock_free, "else a handler may not use it");
 std::array<struct sigaction, kSignals.size()> former_actions;
+int living = 0;  ///< objects of StopSignals; the first one installs, the last one restores
 
 /// Only async-signal-safe calls. The raised signal is blocked until this returns; then its default action
 /// ends us.
@@ -33,6 +34,7 @@ extern "C" void remember_or_end(int signal_number) {
 }  // namespace
 
 StopSignals::StopSignals() {
+  if (living++ > 0) return;
   requested_signal = 0;
   save_requested = false;
   struct sigaction action {};
@@ -43,6 +45,7 @@ StopSignals::StopSignals() {
 }
 
 StopSignals::~StopSignals() {
+  if (--living > 0) return;
   for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &former_actions[i], nullptr);
   requested_signal = 0;
 }

@@ -19,6 +19,10 @@ int64_t peak_memory_bytes() {
   return int64_t{usage.ru_maxrss} * 1024;
 }
 
+void reset_peak_memory() {
+  std::ofstream("/proc/self/clear_refs") << "5";  // proc(5): the high water mark becomes the resident size
+}
+
 int64_t available_memory_bytes() {
   int64_t available = std::numeric_limits<int64_t>::max();
   std::ifstream system("/proc/meminfo");

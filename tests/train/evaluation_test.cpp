@@ -35,11 +35,12 @@ class EvaluationTest : public testing::TestWithParam<const char*> {
   std::unique_ptr<ModelBypass> bypass_;
   test::Sentences data_{{9, 4, 12, 7}};
   MicroBatchLimits limits_{.max_tokens = 20};
+  std::unique_ptr<Communicator> alone_ = single_process();
 };
 
 TEST_P(EvaluationTest, ComparisonIsTheFormulaOverAllLabels) {
   shake();
-  const Comparison both = compare_with_base(base_.model, *bypass_, data_, limits_);
+  const Comparison both = compare_with_base(base_.model, *bypass_, {data_, limits_, *alone_});
   const LabelledBatch all = make_batch(std::vector<int64_t>{0, 1, 2, 3}, data_, at::kCPU);
   const at::NoGradGuard no_grad;
   const auto log_probabilities = [&](const ModelBypass* bypass) {
@@ -48,14 +49,15 @@ TEST_P(EvaluationTest, ComparisonIsTheFormulaOverAllLabels) {
   };
   const at::Tensor base = log_probabilities(nullptr), tuned = log_probabilities(bypass_.get());
   EXPECT_NEAR(both.kl, (base.exp() * (base - tuned)).sum(-1).mean().item<double>(), 1e-10);
-  EXPECT_NEAR(both.base_loss, evaluate_loss(base_.model, nullptr, data_, limits_).loss, 1e-10);
-  EXPECT_NEAR(both.tuned_loss, evaluate_loss(base_.model, bypass_.get(), data_, limits_).loss, 1e-10);
+  EXPECT_NEAR(both.base_loss, evaluate_loss(base_.model, nullptr, {data_, limits_, *alone_}).loss, 1e-10);
+  EXPECT_NEAR(both.tuned_loss, evaluate_loss(base_.model, bypass_.get(), {data_, limits_, *alone_}).loss,
+              1e-10);
   EXPECT_EQ(both.label_tokens, all.labels());
   EXPECT_GT(both.kl, 1e-6);
 }
 
 TEST_P(EvaluationTest, BeforeTrainingNothingIsForgottenAndNoAttentionMoves) {
-  const Comparison both = compare_with_base(base_.model, *bypass_, data_, limits_);
+  const Comparison both = compare_with_base(base_.model, *bypass_, {data_, limits_, *alone_});
   EXPECT_NEAR(both.kl, 0, 1e-10);
   EXPECT_NEAR(both.tuned_loss, both.base_loss, 1e-10);
   for (const auto& [layer, health] : measure_attention(base_.model, *bypass_, test::random_batch({5, 3}))) {

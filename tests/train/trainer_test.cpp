@@ -58,7 +58,8 @@ class TrainerTest : public testing::Test {
     const auto bypass = method_->bypass(base_.model.config(), parameters);
     const SmallMemory limited(*bypass, small_memory_);
     const auto make = [&] {
-      return Trainer({.model = base_.model,
+      return Trainer({.communicator = *alone_,
+                      .model = base_.model,
                       .bypass = limited,
                       .parameters = parameters,
                       .dataset = data_,
@@ -102,6 +103,7 @@ class TrainerTest : public testing::Test {
     return initialise(method_->parameters(base_.model.config()), 5, at::TensorOptions(at::kDouble), nullptr);
   }
 
+  std::unique_ptr<Communicator> alone_ = single_process();
   int64_t small_memory_ = 1 << 20;  ///< tokens that memory suffices for
   bool probe_ = false;
   LoadedModel base_ = test::tiny_llama(test::tiny_config());
@@ -166,7 +168,11 @@ TEST_F(TrainerTest, ATensorThatNoGradientReachesIsNamed) {
   // B starts at zero: A has a gradient from the second step on.
   ParameterSet parameters = fresh();
   auto bypass = method_->bypass(base_.model.config(), parameters);
-  Trainer trainer({.model = base_.model, .bypass = *bypass, .parameters = parameters, .dataset = data_});
+  Trainer trainer({.communicator = *alone_,
+                   .model = base_.model,
+                   .bypass = *bypass,
+                   .parameters = parameters,
+                   .dataset = data_});
   trainer.step();
   EXPECT_EQ(trainer.never_moved().size(), parameters.size() / 2);
   EXPECT_TRUE(trainer.never_moved().begin()->ends_with("lora_A.weight"));

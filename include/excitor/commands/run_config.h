@@ -38,7 +38,11 @@ struct MethodSettings {
 struct DistributedSettings {
   std::string device = "auto";
   Json devices = "auto";
+  double timeout_seconds = 600;  ///< that processes wait for each other
+  bool shard_base = false;       ///< each process holds a part of the frozen weights
   void describe(Describer& d);
+  /// The processes that `devices` asks for on this machine; nothing for "auto".
+  std::optional<int64_t> processes() const;
 };
 
 struct RunConfig {
@@ -62,6 +66,14 @@ RunConfig read_run_config(const std::filesystem::path& file, const std::vector<s
 /// The same for `excitor check`: models and data that are not there are added to `missing` and are no error,
 /// so that everything else can be looked at.
 RunConfig read_run_config(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                          Problems& missing);
+
+/// The JSON of `file` with `overrides` applied, its section `sweep` included. Throws ConfigError.
+Json read_config_json(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+
+/// Reads `json`, without a section `sweep`, as if it stood in `file`. What is wrong is added to `problems`;
+/// files that are not there are added to `missing`. Throws ConfigError for an adapter that can't be read.
+RunConfig read_run_config(Json json, const std::filesystem::path& file, Problems& problems,
                           Problems& missing);
 
 /// How a step's examples are laid into micro-batches.

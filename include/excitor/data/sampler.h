@@ -64,4 +64,8 @@ std::vector<std::vector<int64_t>> lay_into_micro_batches(std::span<const int64_t
                                                          const Dataset& dataset,
                                                          const MicroBatchLimits& limits);
 
+/// Micro-batches of the process that has most of them when `examples` are shared by `world_size` processes.
+int64_t most_micro_batches(std::span<const int64_t> examples, int64_t world_size, const Dataset& dataset,
+                           const MicroBatchLimits& limits);
+
 }  // namespace excitor

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include <excitor/methods/visual_settings.h>
 #include <excitor/model/bypass.h>
 #include <excitor/model/llama_config.h>
 #include <excitor/tensor/parameter_set.h>
@@ -14,6 +15,9 @@
 #include <excitor/util/settings.h>
 
 namespace excitor {
+
+/// Which batches of joint training move a parameter.
+enum class TrainedBy { everything, images, texts };
 
 /// One subclass a method, in one source file. The object is the settings: parsed and checked before any
 /// weight is loaded.
@@ -45,6 +49,14 @@ class Method {
   /// The hooks that read `parameters`, which must outlive them.
   virtual std::unique_ptr<ModelBypass> bypass(const LlamaConfig& model,
                                               const ParameterSet& parameters) const = 0;
+
+  /// The shape of an image's features that this method takes, or null: it has no visual side.
+  virtual VisualSettings* visual() { return nullptr; }
+  /// What of the vision tower the features are; for methods with a visual side.
+  virtual FeatureSettings visual_features() const { return {}; }
+  /// In joint training a batch of images trains the parameters of its own group alone, and one of texts the
+  /// others (arXiv 2304.15010, section 4.1). Methods without such groups: all are everybody's.
+  virtual TrainedBy trained_by(std::string_view) const { return TrainedBy::everything; }
 
   /// True where the result is a whole model (a Hugging Face folder) and not an adapter.
   virtual bool trains_whole_model() const { return false; }

@@ -61,7 +61,9 @@ class ModelBypass {
 
   virtual const LayerBypass& layer(int64_t index) const;
   /// What is computed once a forward pass (or once a generation) and read by the hooks of several layers.
-  virtual std::shared_ptr<const PassState> begin_pass(const Segments&) const { return nullptr; }
+  virtual std::shared_ptr<const PassState> begin_pass(const Segments&, const SequenceImages&) const {
+    return nullptr;
+  }
   /// Embeddings of ids [T] -> [T,D].
   virtual at::Tensor embed(const Linear& frozen, const at::Tensor& ids) const { return frozen.rows(ids); }
   /// The weight of the last norm [D].

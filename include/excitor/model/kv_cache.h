@@ -29,6 +29,11 @@ class KvCache {
   /// What the bypass computed in the first pass of this generation.
   std::shared_ptr<const PassState> pass_state;
 
+  /// A cache of parents.size() sequences, of which number i begins with all of sequence parents[i] (shared, not
+  /// copied, until it grows; pass_state is not taken along). With `transient`, what is appended is handed to
+  /// attention and forgotten: for one pass that nothing continues.
+  KvCache branch(const std::vector<int64_t>& parents, bool transient) const;
+
   /// Counts the new tokens once all layers have appended them.
   void advance(int64_t sequence, int64_t tokens) { lengths_[sequence] += tokens; }
 
@@ -39,6 +44,7 @@ class KvCache {
   };
   std::vector<std::vector<Slot>> slots_;  // [layer][sequence]
   std::vector<int64_t> lengths_;          // [sequence]
+  bool transient_ = false;
 };
 
 }  // namespace excitor

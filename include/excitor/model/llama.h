@@ -25,6 +25,8 @@ struct LlamaWeights {
   std::vector<std::shared_ptr<const LayerWeights>> layers;
   at::Tensor final_norm;  // [D]
   Linear head;            // [V,D]; the embedding itself when tied
+  /// Each process holds a part: all must run the same kinds of passes in the same order (see sharded_base.h).
+  bool sharded = false;
 };
 
 /// Tokens of N sequences, flat.
@@ -42,6 +44,8 @@ struct ForwardOptions {
   /// no others after attention.
   at::Tensor rows = {};
   std::optional<StepNoise> noise = {};  ///< training only
+  /// By segment. With a cache they count in its first pass, and hold for all that follow.
+  SequenceImages images = {};
   /// Gradient checkpointing (arXiv 1604.06174): a layer keeps its input alone and is computed again in the
   /// backward pass. Bypass and model must live until then.
   bool recompute_layers = false;
@@ -90,6 +94,9 @@ at::Tensor base_weight(const Llama& model, const std::string& name);
 /// Builds the weights from tensors looked up by Hugging Face name.
 using WeightLookup = std::function<at::Tensor(const std::string& name)>;
 LlamaWeights make_weights(const LlamaConfig& config, const WeightLookup& lookup);
+/// The same where linears are made elsewhere: by their names without ".weight".
+using LinearLookup = std::function<Linear(const std::string& name, bool has_bias)>;
+LlamaWeights make_weights(const LlamaConfig& config, const LinearLookup& linear, const WeightLookup& vector);
 
 /// {out, in} of a linear.
 std::pair<int64_t, int64_t> linear_size(const LlamaConfig& config, Projection site);

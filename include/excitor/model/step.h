@@ -20,6 +20,10 @@ struct StepNoise {
   std::vector<uint64_t> segment_keys;  ///< of the example in each segment
 };
 
+/// What a frozen vision tower gave for the image of each sequence of a pass: features [rows,width], or an
+/// undefined tensor where a sequence has no image. Empty: no sequence has one.
+using SequenceImages = std::vector<at::Tensor>;
+
 /// A bypass's own results of one pass; subclassed by methods that need some.
 class PassState {
  public:

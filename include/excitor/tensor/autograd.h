@@ -26,7 +26,8 @@ at::Tensor attach_backward(const char* name, at::Tensor output, const std::vecto
 
 /// Runs the backward pass of a scalar and accumulates into the leaves' gradients.
 void run_backward(const at::Tensor& loss);
-/// The same from the gradient of any output; may be called inside a BackwardFunction.
-void run_backward(const at::Tensor& output, const at::Tensor& grad_output);
+/// The same from the gradient of any output; may be called inside a BackwardFunction. `keep_graph`: another
+/// backward pass will run through the same nodes.
+void run_backward(const at::Tensor& output, const at::Tensor& grad_output, bool keep_graph = false);
 
 }  // namespace excitor

@@ -5,9 +5,18 @@
 
 #include <excitor/data/dataset.h>
 #include <excitor/data/sampler.h>
+#include <excitor/dist/communicator.h>
 #include <excitor/model/llama.h>
 
 namespace excitor {
+
+/// A dataset that the processes of a run go through together, each a share of it. All call the same
+/// functions; the results are those of the whole dataset.
+struct SharedDataset {
+  const Dataset& dataset;
+  MicroBatchLimits limits;
+  Communicator& communicator;
+};
 
 /// Mean loss over a dataset.
 struct EvalMetrics {
@@ -16,8 +25,7 @@ struct EvalMetrics {
 };
 
 /// Loss of `bypass` (null: the base) over a whole dataset, without gradients, streaming sums only.
-EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const Dataset& dataset,
-                          const MicroBatchLimits& limits);
+EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const SharedDataset& data);
 
 /// Base and tuned model beside each other, as means over the labels of a dataset.
 struct Comparison {
@@ -29,8 +37,7 @@ struct Comparison {
 
 /// Both losses and their divergence with the same weights: one pass with the bypass and one without. Logits
 /// exist for some rows at a time only.
-Comparison compare_with_base(const Llama& model, const ModelBypass& bypass, const Dataset& dataset,
-                             const MicroBatchLimits& limits);
+Comparison compare_with_base(const Llama& model, const ModelBypass& bypass, const SharedDataset& data);
 
 /// Rows of logits that exist at a time: about 64 MiB of fp32.
 int64_t logit_rows(int64_t vocab_size);

@@ -12,6 +12,7 @@
 
 #include <excitor/data/dataset.h>
 #include <excitor/data/sampler.h>
+#include <excitor/dist/communicator.h>
 #include <excitor/model/llama.h>
 #include <excitor/tensor/parameter_set.h>
 #include <excitor/train/adamw.h>
@@ -21,7 +22,13 @@
 
 namespace excitor {
 
-/// What one optimiser step did.
+/// What somebody asked of the run from outside.
+struct StepRequests {
+  int stop_signal = 0;  ///< the signal that asks to stop, or 0
+  bool save = false;
+};
+
+/// What one optimiser step did, in all processes together.
 struct StepMetrics {
   int64_t step = 0;  ///< from 1
   double epoch = 0;  ///< passes over the data so far
@@ -33,10 +40,12 @@ struct StepMetrics {
   double seconds = 0;
   bool is_finite = true;          ///< false: loss or gradients were not, and the update was left out
   std::vector<int64_t> examples;  ///< indices in the dataset
+  StepRequests requests;          ///< of any process, the same in all: they stop and save at the same step
 };
 
 /// Everything a training run works on. What is referred to outlives the Trainer.
 struct TrainingTask {
+  Communicator& communicator;
   const Llama& model;
   const ModelBypass& bypass;
   ParameterSet& parameters;
@@ -45,22 +54,32 @@ struct TrainingTask {
   MicroBatchLimits limits;
   bool shuffle = true;
   std::vector<WeightedRange> weights = {};  ///< of the dataset's files; empty: 1
+  /// Asked at the end of each step for what was requested of this process.
+  std::function<StepRequests()> requests = {};
 };
 
-/// One run: `step()` until `finished()`. State is the parameters, the optimiser's moments and the step
-/// number; everything random is a function of (seed, step).
+class StepReduction;
+
+/// One run: `step()` until `finished()`, in each of the processes alike. Each computes its share of the
+/// global batch; gradients and sums are then added up. State is the parameters, the optimiser's moments and
+/// the step number; everything random is a function of (seed, step).
 class Trainer {
  public:
   explicit Trainer(const TrainingTask& task);
+  ~Trainer();
 
   int64_t total_steps() const { return schedule_.total_steps(); }
   int64_t steps_per_epoch() const { return sampler_.steps_per_epoch(); }
   int64_t steps_done() const { return steps_done_; }
   bool finished() const { return steps_done_ >= total_steps(); }
+  /// Bytes that the processes add up in a step; 0 with one process.
+  int64_t reduced_bytes() const;
 
-  /// forward and backward of the micro-batches, clip, update. Throws std::logic_error when a parameter gets
-  /// no gradient in the first step. When memory runs out the micro-batches are made smaller, for this and all
-  /// later steps, and the step is computed again; with single examples already it is an Error that says so.
+  /// forward and backward of this process's micro-batches, reduce, clip, update. Throws std::logic_error when
+  /// a parameter gets no gradient in the first step, CommunicationError when another process is missing; the
+  /// state is then that of the step before. When memory runs out the micro-batches are made smaller, for this
+  /// and all later steps, and the step is computed again; with single examples already it is an Error that
+  /// says so.
   StepMetrics step();
 
   /// Computes the largest micro-batch of the first epoch and drops its gradients: whether memory suffices
@@ -79,12 +98,19 @@ class Trainer {
   void resume(int64_t steps_done, const std::function<at::Tensor(const std::string&)>& state);
 
  private:
-  /// Loss and gradients of the global batch, in metrics and in the parameters; smaller micro-batches and
+  /// Loss and gradients of metrics.examples, in metrics and in the parameters; smaller micro-batches and
   /// smaller loss scales are tried as needed.
-  void forward_backward(const std::vector<int64_t>& examples, StepMetrics& metrics);
-  /// Accumulates gradients over the micro-batches; returns the mean loss times the loss scale and counts
-  /// tokens into `metrics`.
+  void forward_backward(StepMetrics& metrics);
+  /// Adds up gradients, loss and tokens of all processes.
+  void reduce(const at::Tensor& own_loss, StepMetrics& metrics);
+  /// Accumulates gradients over the micro-batches of this process; returns its part of the mean loss, times
+  /// the loss scale (undefined where it has no example), and counts tokens into `metrics`.
   at::Tensor accumulate(const std::vector<int64_t>& examples, StepMetrics& metrics);
+  /// Of every process.
+  std::vector<std::vector<int64_t>> micro_batches_of_all(const std::vector<int64_t>& global_batch) const;
+  /// With a sharded base: passes that count nothing, until this process, which ran `own`, has run as many as
+  /// the process with the most micro-batches of `global_batch`.
+  void join_passes(int64_t own, const std::vector<int64_t>& global_batch);
   at::Tensor micro_batch_loss(const std::vector<int64_t>& indices, double weight, StepMetrics& metrics) const;
   /// Halves the micro-batches; false when those of `examples` hold one example each already.
   bool shrink_micro_batches(const std::vector<int64_t>& examples);
@@ -96,6 +122,7 @@ class Trainer {
   LearningRateSchedule schedule_;
   AdamW optimizer_;
   LossScaler scaler_;
+  std::unique_ptr<StepReduction> reduction_;
   GradNorms norms_;  ///< of the last step
   std::set<std::string> never_moved_;
   int64_t steps_done_ = 0;

@@ -4,7 +4,8 @@
 
 namespace excitor {
 
-/// Installs the handlers while it lives and restores the former ones afterwards.
+/// Installs the handlers while it lives and restores the former ones afterwards. Inside the life of another one
+/// it changes nothing: a request that comes between two pieces of work is kept.
 class StopSignals {
  public:
   StopSignals();

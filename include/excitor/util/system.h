@@ -8,6 +8,10 @@ namespace excitor {
 /// Largest resident memory of this process so far, in bytes.
 int64_t peak_memory_bytes();
 
+/// peak_memory_bytes() counts from here on, from what is resident now; where the kernel has no such thing
+/// nothing happens.
+void reset_peak_memory();
+
 /// Memory that this process may still take: the system's, or less where its control group has a limit.
 int64_t available_memory_bytes();
 

@@ -1,0 +1,62 @@
+// What a method sees of an image: states of a frozen CLIP tower.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <excitor/util/json.h>
+#include <excitor/vision/clip_tower.h>
+#include <excitor/vision/preprocessing.h>
+
+namespace excitor {
+
+enum class FeatureKind {
+  tokens,        ///< every token of one layer [T,W] (Excitor)
+  class_tokens,  ///< the class token of each layer [layers,W] (Adapter: global features of several layers)
+  projected_tokens,  ///< every token of one layer through the last norm and the projection [T,P] (Adapter V2)
+};
+/// "tokens", "class_tokens", "projected_tokens"
+const char* feature_kind_name(FeatureKind kind);
+
+struct FeatureSettings {
+  FeatureKind kind = FeatureKind::tokens;
+  /// As ClipTower::hidden_states() counts; negative ones from the end (−1: the last block's). Empty: the
+  /// last.
+  std::vector<int64_t> layers;
+};
+
+/// An image to a matrix of features, one image at a time on a CPU: what comes out is then a function of the
+/// image alone, whatever batch it was in, so a cached run equals one without a cache bit for bit.
+class ImageEncoder {
+ public:
+  /// Throws ConfigError: a layer that the tower does not have, more than one for kinds of one layer, a
+  /// projection that the tower does not have.
+  ImageEncoder(LoadedTower tower, Preprocessing how, const FeatureSettings& settings);
+
+  int64_t rows() const;
+  int64_t width() const;
+  at::ScalarType type() const { return loaded_.tower.type(); }
+  const Preprocessing& preprocessing() const { return how_; }
+  /// All that features depend on besides the image.
+  Json key() const;
+
+  /// pixels [3,S,S] -> [rows,width] in the tower's type.
+  at::Tensor encode(const at::Tensor& pixels) const;
+
+ private:
+  LoadedTower loaded_;
+  Preprocessing how_;
+  FeatureKind kind_;
+  std::vector<int64_t> layers_;  ///< ascending, from 0
+};
+
+/// Tower and preprocessing of a folder. Throws as load_clip_tower() and read_preprocessing(), and
+/// CheckpointError where the two do not fit each other.
+ImageEncoder open_image_encoder(const std::filesystem::path& folder, at::ScalarType type,
+                                const FeatureSettings& settings);
+
+}  // namespace excitor

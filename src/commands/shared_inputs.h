@@ -1,0 +1,28 @@
+// What runs of one process share: a sweep loads the base and tokenises the data once.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <excitor/data/dataset.h>
+#include <excitor/data/sampler.h>
+#include <excitor/model/checkpoint.h>
+#include <excitor/tokenizer/tokenizer.h>
+
+namespace excitor {
+
+/// The base and the data of the last run. A run whose keys are equal takes them as they are; another one
+/// drops them before it loads its own, so that no two bases are held. Nothing here is changed by a run but the
+/// type of the base's activations, which each run sets.
+struct SharedInputs {
+  std::string base_key;  ///< settings that the base depends on
+  std::shared_ptr<LoadedModel> base;
+
+  std::string data_key;  ///< settings that the data depend on
+  std::shared_ptr<Tokenizer> tokenizer;
+  std::shared_ptr<Dataset> train_data, validation_data, held_out_data;
+  std::vector<WeightedRange> train_weights;
+};
+
+}  // namespace excitor

@@ -1,0 +1,157 @@
+#include "python_text.h"
+
+#include <clocale>
+#include <cwctype>
+#include <stdexcept>
+
+namespace excitor {
+namespace {
+
+static_assert(sizeof(wchar_t) == 4, "a wide character is a code point");
+
+/// The system's Unicode tables, whatever the user's locale is.
+class UnicodeTables {
+ public:
+  UnicodeTables() : locale_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
+    if (!locale_) throw std::runtime_error("the C library lacks the locale C.UTF-8");
+    title_ = wctrans_l("totitle", locale_);
+  }
+  ~UnicodeTables() { freelocale(locale_); }
+  UnicodeTables(const UnicodeTables&) = delete;
+  UnicodeTables& operator=(const UnicodeTables&) = delete;
+
+  char32_t lower(char32_t c) const { return towlower_l(static_cast<wint_t>(c), locale_); }
+  char32_t title(char32_t c) const { return towctrans_l(static_cast<wint_t>(c), title_, locale_); }
+  bool is_letter(char32_t c) const { return iswalpha_l(static_cast<wint_t>(c), locale_) != 0; }
+
+ private:
+  locale_t locale_;
+  wctrans_t title_ = 0;
+};
+
+const UnicodeTables& tables() {
+  static const UnicodeTables kTables;
+  return kTables;
+}
+
+bool is_ascii(std::string_view text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) >= 0x80) return false;
+  }
+  return true;
+}
+
+/// Σ at the end of a word is ς.
+bool ends_word(const std::u32string& text, size_t i) {
+  const bool before = i > 0 && tables().is_letter(text[i - 1]);
+  const bool after = i + 1 < text.size() && tables().is_letter(text[i + 1]);
+  return before && !after;
+}
+
+void append_lower(const std::u32string& text, size_t i, std::u32string& out) {
+  constexpr char32_t kCapitalDottedI = 0x130, kCombiningDot = 0x307, kSigma = 0x3A3, kFinalSigma = 0x3C2;
+  if (text[i] == kCapitalDottedI) {
+    out += {U'i', kCombiningDot};
+  } else if (text[i] == kSigma && ends_word(text, i)) {
+    out += kFinalSigma;
+  } else {
+    out += tables().lower(text[i]);
+  }
+}
+
+bool is_blank_character(char32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
+}
+
+void append_utf8(char32_t c, std::string& out) {
+  if (c < 0x80) {
+    out += static_cast<char>(c);
+  } else if (c < 0x800) {
+    out += {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
+  } else if (c < 0x10000) {
+    out += {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3F)),
+            static_cast<char>(0x80 | (c & 0x3F))};
+  } else {
+    out += {static_cast<char>(0xF0 | c >> 18), static_cast<char>(0x80 | (c >> 12 & 0x3F)),
+            static_cast<char>(0x80 | (c >> 6 & 0x3F)), static_cast<char>(0x80 | (c & 0x3F))};
+  }
+}
+
+}  // namespace
+
+std::u32string decode_utf8(std::string_view text) {
+  std::u32string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const size_t length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    char32_t c = length == 1 ? lead : lead & (0x7F >> length);
+    for (size_t k = 1; k < length; ++k) c = c << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3F);
+    out += c;
+    i += length;
+  }
+  return out;
+}
+
+std::string encode_utf8(std::u32string_view characters) {
+  std::string out;
+  out.reserve(characters.size());
+  for (const char32_t c : characters) append_utf8(c, out);
+  return out;
+}
+
+int64_t count_characters(std::string_view text) {
+  int64_t count = 0;
+  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
+  return count;
+}
+
+std::string lower_case(std::string_view text) {
+  if (is_ascii(text)) {
+    std::string out(text);
+    for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    return out;
+  }
+  const std::u32string characters = decode_utf8(text);
+  std::u32string out;
+  for (size_t i = 0; i < characters.size(); ++i) append_lower(characters, i, out);
+  return encode_utf8(out);
+}
+
+std::string capitalise(std::string_view text) {
+  if (text.empty()) return {};
+  constexpr char32_t kSharpS = 0xDF;
+  const std::u32string characters = decode_utf8(text);
+  std::u32string out;
+  if (characters[0] == kSharpS)
+    out = U"Ss";
+  else
+    out += tables().title(characters[0]);
+  for (size_t i = 1; i < characters.size(); ++i) append_lower(characters, i, out);
+  return encode_utf8(out);
+}
+
+std::string_view strip(std::string_view text) {
+  text = strip_end(text);
+  const std::u32string characters = decode_utf8(text);
+  size_t begin = 0;
+  while (begin < characters.size() && is_blank_character(characters[begin])) ++begin;
+  return text.substr(encode_utf8(std::u32string_view(characters).substr(0, begin)).size());
+}
+
+std::string_view strip_end(std::string_view text) {
+  const std::u32string characters = decode_utf8(text);
+  size_t end = characters.size();
+  while (end > 0 && is_blank_character(characters[end - 1])) --end;
+  return text.substr(0, encode_utf8(std::u32string_view(characters).substr(0, end)).size());
+}
+
+std::string replace_all(std::string text, std::string_view from, std::string_view to) {
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
+  return text;
+}
+
+}  // namespace excitor

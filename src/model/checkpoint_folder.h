@@ -1,0 +1,30 @@
+// A model's folder, opened and checked: what its weights are built from.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <excitor/model/checkpoint.h>
+#include <excitor/model/llama_config.h>
+#include <excitor/tensor/weights.h>
+
+namespace excitor {
+
+struct CheckpointFolder {
+  LlamaConfig config;
+  Weights files;
+  std::vector<WeightShape> expected;
+
+  /// The weight in `type`, as load_weight. Throws CheckpointError when it is not of a floating type.
+  at::Tensor load(const std::string& name, at::ScalarType type) const;
+  /// Throws CheckpointError when the weight is not of a floating type.
+  void check_type(const std::string& name) const;
+  /// The model with what identifies the folder.
+  LoadedModel with_weights(LlamaWeights weights, at::ScalarType type) const;
+};
+
+/// Throws ConfigError and CheckpointError as load_model; weights left over are reported by a warning.
+CheckpointFolder open_checkpoint_folder(const std::filesystem::path& folder);
+
+}  // namespace excitor

@@ -1,0 +1,187 @@
+#include <excitor/vision/feature_cache.h>
+
+#include <fstream>
+#include <set>
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/equal.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/util/error.h>
+
+#include "util/temporary_folder.h"
+#include "vision/drawn_pictures.h"
+#include "vision/tiny_tower.h"
+
+namespace excitor {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FeatureCacheTest : public testing::Test {
+ protected:
+  /// Files 0.png … of noise.
+  std::vector<fs::path> pictures(int count, int first = 0) {
+    std::vector<fs::path> files;
+    for (int i = first; i < first + count; ++i) {
+      files.push_back(folder_ / (std::to_string(i) + ".png"));
+      write_png(files.back(), noise_picture(40, 36, i));
+    }
+    return files;
+  }
+  at::Tensor uncached(const fs::path& file) {
+    return encoder_.encode(preprocess(read_image(file), encoder_.preprocessing()));
+  }
+  std::vector<fs::path> chunks(const FeatureCache& cache) {
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(cache.folder())) {
+      if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+    }
+    return files;
+  }
+  void expect_all(FeatureCache& cache, const std::vector<fs::path>& files) {
+    for (const fs::path& file : files) {
+      const auto found = cache.find(FeatureCache::digest_of(file));
+      ASSERT_TRUE(found.has_value()) << file;
+      EXPECT_TRUE(at::equal(*found, uncached(file))) << file;
+    }
+  }
+
+  TemporaryFolder folder_;
+  fs::path cache_folder_ = folder_ / "cache";
+  ImageEncoder encoder_ = tiny_encoder();
+  std::vector<BadImage> bad_;
+};
+
+TEST_F(FeatureCacheTest, HoldsWhatTheTowerComputesBitForBit) {
+  const auto files = pictures(7);
+  FeatureCache cache(cache_folder_, encoder_);
+  const auto digests = cache.fill(files, bad_);
+  EXPECT_EQ(digests.size(), 7U);
+  EXPECT_EQ(cache.size(), 7);
+  EXPECT_TRUE(bad_.empty());
+  expect_all(cache, files);
+  FeatureCache again(cache_folder_, encoder_);
+  expect_all(again, files);
+}
+
+TEST_F(FeatureCacheTest, EncodesNothingTwice) {
+  const auto files = pictures(5);
+  FeatureCache(cache_folder_, encoder_).fill(files, bad_);
+  FeatureCache cache(cache_folder_, encoder_);
+  const auto before = chunks(cache);
+  cache.fill(files, bad_);
+  EXPECT_EQ(chunks(cache), before);
+  cache.fill(pictures(2, 5), bad_);
+  EXPECT_EQ(chunks(cache).size(), before.size() + 1);
+}
+
+TEST_F(FeatureCacheTest, KnowsAnImageByItsContentNotItsName) {
+  auto files = pictures(2);
+  fs::copy_file(files[0], folder_ / "copy.png");
+  files.push_back(folder_ / "copy.png");
+  FeatureCache cache(cache_folder_, encoder_);
+  const auto digests = cache.fill(files, bad_);
+  EXPECT_EQ(digests[0], digests[2]);
+  EXPECT_EQ(cache.size(), 2);
+  write_png(files[0], noise_picture(40, 36, 99));  // another picture under the same name
+  EXPECT_FALSE(cache.find(FeatureCache::digest_of(files[0])).has_value());
+  cache.fill(files, bad_);
+  expect_all(cache, files);
+}
+
+TEST_F(FeatureCacheTest, GoesOnWhereItWasInterrupted) {
+  const auto files = pictures(150);
+  struct Stop {};
+  {
+    FeatureCache cache(cache_folder_, encoder_);
+    EXPECT_THROW(cache.fill(files, bad_, [](int64_t, int64_t) { throw Stop(); }), Stop);
+  }
+  FeatureCache cache(cache_folder_, encoder_);
+  EXPECT_EQ(cache.size(), 128);
+  std::vector<int64_t> seen;
+  cache.fill(files, bad_, [&](int64_t done, int64_t total) { seen = {done, total}; });
+  EXPECT_THAT(seen, testing::ElementsAre(150, 150));
+  EXPECT_EQ(chunks(cache).size(), 2U);
+  expect_all(cache, files);
+}
+
+TEST_F(FeatureCacheTest, KeepsTowersAndSettingsApart) {
+  const auto files = pictures(1);
+  const ImageEncoder tower = tiny_encoder({}, 1);
+  const ImageEncoder layer = tiny_encoder({.kind = FeatureKind::tokens, .layers = {1}});
+  const ImageEncoder kind = tiny_encoder({.kind = FeatureKind::class_tokens, .layers = {}});
+  Preprocessing how = Preprocessing::clip(kTinyImage);
+  how.mean[0] += 1e-6;
+  const ImageEncoder other_mean(tiny_tower(), how, {});
+  std::set<fs::path> folders;
+  for (const ImageEncoder* encoder : {&std::as_const(encoder_), &tower, &layer, &kind, &other_mean}) {
+    FeatureCache cache(cache_folder_, *encoder);
+    EXPECT_EQ(cache.size(), 0);
+    cache.fill(files, bad_);
+    folders.insert(cache.folder());
+  }
+  EXPECT_EQ(folders.size(), 5U);
+}
+
+TEST_F(FeatureCacheTest, ListsBadImagesAndGoesOn) {
+  auto files = pictures(3);
+  std::ofstream(folder_ / "bad.jpg") << "no picture";
+  files.insert(files.begin() + 1, folder_ / "bad.jpg");
+  files.push_back(folder_ / "missing.jpg");
+  FeatureCache cache(cache_folder_, encoder_);
+  const auto digests = cache.fill(files, bad_);
+  ASSERT_EQ(bad_.size(), 2U);
+  EXPECT_EQ(bad_[0].file, folder_ / "bad.jpg");
+  EXPECT_THAT(bad_[0].reason, testing::HasSubstr("bad.jpg"));
+  EXPECT_EQ(bad_[1].file, folder_ / "missing.jpg");
+  EXPECT_EQ(digests[1], "");
+  EXPECT_EQ(cache.size(), 3);
+}
+
+TEST_F(FeatureCacheTest, EncodesAgainWhatWasDamaged) {
+  const auto files = pictures(4);
+  for (const bool cut : {true, false}) {
+    FeatureCache cache(cache_folder_, encoder_);
+    cache.fill(files, bad_);
+    const fs::path chunk = chunks(cache).front();
+    if (cut)
+      fs::resize_file(chunk, fs::file_size(chunk) - 7);
+    else
+      std::ofstream(chunk) << "not a cache";
+    FeatureCache after(cache_folder_, encoder_);
+    EXPECT_EQ(after.size(), 0);
+    after.fill(files, bad_);
+    expect_all(after, files);
+  }
+}
+
+TEST(ImageEncoder, GivesTheStatesThatWereAskedFor) {
+  const LoadedTower tower = tiny_tower();
+  const at::Tensor pixels = preprocess(noise_picture(32, 32, 0), Preprocessing::clip(kTinyImage));
+  const auto states = tower.tower.hidden_states(pixels.unsqueeze(0), {0, 1, 2});
+  const auto encode = [&](FeatureKind kind, std::vector<int64_t> layers) {
+    const ImageEncoder encoder = tiny_encoder({.kind = kind, .layers = std::move(layers)});
+    const at::Tensor features = encoder.encode(pixels);
+    EXPECT_EQ(features.sizes(), (at::IntArrayRef{encoder.rows(), encoder.width()}));
+    return features;
+  };
+  EXPECT_TRUE(at::equal(encode(FeatureKind::tokens, {}), states[2][0]));
+  EXPECT_TRUE(at::equal(encode(FeatureKind::tokens, {-2}), states[1][0]));
+  EXPECT_TRUE(at::equal(encode(FeatureKind::class_tokens, {-1, 0}),
+                        at::cat({states[0].select(1, 0), states[2].select(1, 0)})));
+  EXPECT_TRUE(at::equal(encode(FeatureKind::projected_tokens, {}),
+                        tower.tower.project(tower.tower.post_norm(states[2]))[0]));
+}
+
+TEST(ImageEncoder, RefusesLayersThatAreNotThere) {
+  EXPECT_THROW(tiny_encoder({.kind = FeatureKind::tokens, .layers = {3}}), ConfigError);
+  EXPECT_THROW(tiny_encoder({.kind = FeatureKind::tokens, .layers = {-4}}), ConfigError);
+  EXPECT_THROW(tiny_encoder({.kind = FeatureKind::tokens, .layers = {1, 2}}), ConfigError);
+  EXPECT_THROW(tiny_encoder({.kind = FeatureKind::class_tokens, .layers = {2, -1}}), ConfigError);
+}
+
+}  // namespace
+}  // namespace excitor
