@@ -1,5 +1,6 @@
 # Finds what the CUDA module is compiled with: the CUDA half of the LibTorch that FindLibTorch found, and headers of CUDA
-# and NCCL, from a toolkit or from NVIDIA's wheels beside torch. No nvcc, and none of CUDA's libraries, is needed.
+# and NCCL, from a toolkit or from NVIDIA's wheels beside torch. No nvcc is needed, and of CUDA's libraries the runtime
+# alone, which LibTorch's CPU half needs too.
 #
 # Looked for in -DEXCITOR_CUDA_DIR, $CUDA_HOME, the wheels, /usr/local/cuda. Defines TorchCuda::TorchCuda.
 
@@ -27,6 +28,11 @@ foreach(_name IN ITEMS torch_cuda c10_cuda)
     list(APPEND TorchCuda_MISSING lib${_name}.so)
   endif()
 endforeach()
+find_library(_runtime NAMES libcudart.so.13 libcudart.so.12 cudart PATHS ${_places} PATH_SUFFIXES lib lib64
+             NO_DEFAULT_PATH NO_CACHE)
+if(NOT _runtime)
+  list(APPEND TorchCuda_MISSING libcudart.so)
+endif()
 list(REMOVE_DUPLICATES TorchCuda_INCLUDE_DIRS)
 list(JOIN TorchCuda_MISSING ", " TorchCuda_MISSING)
 
@@ -38,6 +44,7 @@ else()
     add_library(TorchCuda::TorchCuda INTERFACE IMPORTED)
     target_link_libraries(TorchCuda::TorchCuda INTERFACE LibTorch::LibTorch)
     target_include_directories(TorchCuda::TorchCuda SYSTEM INTERFACE ${TorchCuda_INCLUDE_DIRS})
+    target_link_libraries(TorchCuda::TorchCuda INTERFACE "${_runtime}")
     foreach(_name IN ITEMS torch_cuda c10_cuda)
       add_library(TorchCuda::${_name} SHARED IMPORTED)
       set_target_properties(TorchCuda::${_name} PROPERTIES
@@ -46,3 +53,4 @@ else()
     endforeach()
   endif()
 endif()
+unset(_runtime)

@@ -7,12 +7,15 @@ import re
 import sys
 
 # A folder includes itself and folders of the lines above its own; not its neighbours on the same line.
-LAYERS = ["util", "tensor", "tokenizer dist", "data vision model", "methods interchange", "generate train", "eval report",
+LAYERS = ["util", "tensor", "device", "tokenizer dist", "data vision model", "methods interchange", "generate train", "eval report",
           "commands"]
 ALLOWED_NEIGHBOURS = {("interchange", "methods")}
 # These know a method only as the bypass interface of model.
 FORBIDDEN = {(user, "methods") for user in ("model", "generate", "train", "eval")}
 WITHOUT_TORCH = {"util", "tokenizer"}
+# libexcitor_cuda.so implements an interface of device and is nobody's library.
+CUDA_MODULE = "cuda"
+CUDA = re.compile(r"(c10|ATen|torch/csrc)/cuda/|cu(da|blas|dnn|sparse|solver|fft|rand|pti)\w*\.h|nccl|NCCL|nv\w+\.h|thrust/|cub/")
 HEAVY = re.compile(r"torch/(torch\.h|all\.h|nn[./])")
 
 LAYER_OF = {folder: layer for layer, folders in enumerate(LAYERS) for folder in folders.split()}
@@ -28,8 +31,13 @@ def breach(path: pathlib.PurePath, header: str) -> str | None:
         return "CLI11 belongs to commands alone"
     if header.startswith(("ATen/", "c10/", "torch/")) and user in WITHOUT_TORCH:
         return f"{user} does without LibTorch"
-    if "c10d" in header and user != "dist":
-        return "c10d belongs to dist alone"
+    is_cuda_module = path.parts[:2] == ("src", CUDA_MODULE)
+    if not is_cuda_module and CUDA.search(header) and header != "excitor/device/cuda_module.h":
+        return "CUDA's headers belong to src/cuda alone"
+    if "c10d" in header and user != "dist" and not is_cuda_module:
+        return "c10d belongs to dist and src/cuda alone"
+    if is_cuda_module and used and used != "device":
+        return "src/cuda may use device alone"
     if not user or not used or user == used or (user, used) in ALLOWED_NEIGHBOURS:
         return None
     if used not in LAYER_OF:

@@ -14,8 +14,9 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
 
-/// Read by jemalloc when it starts: free memory outside the arena of tensors goes back at once.
-const char* malloc_conf = "background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0";
+/// Read by jemalloc when it starts: what is given back stays with the program, to be taken again without the
+/// kernel.
+const char* malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
 namespace excitor {
 namespace {

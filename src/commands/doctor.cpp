@@ -43,7 +43,7 @@ struct Diagnosis {
   int64_t threads = 0;
   std::vector<std::pair<std::string, std::optional<std::string>>> environment;
   bool onednn_fp32 = false, onednn_bf16 = false;
-  Gpu gpu;
+  Cuda cuda;
   MatmulRate fp32, bf16;
   std::vector<Advice> advice;
 
@@ -97,6 +97,16 @@ void advise_on_products(Diagnosis& d) {
   }
 }
 
+void advise_on_gpus(Diagnosis& d) {
+  if (d.cuda.state.gpus > 0 && !d.cuda.problem.empty())
+    d.advice.push_back({"the GPUs can't be used: " + d.cuda.problem, "scripts/build.sh"});
+  for (const Gpu& gpu : d.cuda.gpus) {
+    if (gpu.correct) continue;
+    d.advice.push_back({fmt::format("a product of known matrices came out wrong on the {}", gpu.properties.name),
+                        "nvidia-smi -q", true});
+  }
+}
+
 void advise_on_space(Diagnosis& d) {
   constexpr int64_t kLittle = 1 << 30;
   if (d.available_memory < kLittle) {
@@ -120,13 +130,32 @@ Diagnosis diagnose() {
               .environment = thread_environment(),
               .onednn_fp32 = onednn_multiplies(at::kFloat),
               .onednn_bf16 = onednn_multiplies(at::kBFloat16),
-              .gpu = inspect_gpu(),
+              .cuda = inspect_gpus(kSecondsPerRate),
               .fp32 = measure_matmul(at::kFloat, kSecondsPerRate),
               .bf16 = measure_matmul(at::kBFloat16, kSecondsPerRate)};
   advise_on_products(d);
+  advise_on_gpus(d);
   advise_on_threads(d);
   advise_on_space(d);
   return d;
+}
+
+Json json_of(const Cuda& cuda) {
+  Json gpus = Json::array();
+  for (const Gpu& gpu : cuda.gpus) {
+    gpus.push_back({{"name", gpu.properties.name},
+                    {"compute_capability", gpu.properties.compute_capability},
+                    {"total_bytes", gpu.properties.total_bytes},
+                    {"free_bytes", gpu.properties.free_bytes},
+                    {"bf16_tflops", gpu.bf16_tflops},
+                    {"correct", gpu.correct},
+                    {"from_host_gb_per_s", gpu.from_host_gb_per_s}});
+  }
+  return {{"driver", cuda.state.driver},
+          {"module", cuda.state.module ? Json(cuda.state.module->string()) : Json()},
+          {"problem", cuda.problem.empty() ? Json() : Json(cuda.problem)},
+          {"nccl", cuda.nccl.empty() ? Json() : Json(cuda.nccl)},
+          {"gpus", gpus}};
 }
 
 Json json_of(const Diagnosis& d) {
@@ -149,7 +178,7 @@ Json json_of(const Diagnosis& d) {
       {"disk", {{"path", d.storage.path}, {"free_bytes", d.storage.free_bytes}}},
       {"threads", {{"computing", d.threads}, {"environment", environment}}},
       {"onednn", {{"fp32", d.onednn_fp32}, {"bf16", d.onednn_bf16}}},
-      {"cuda", {{"driver", d.gpu.driver}, {"module", d.gpu.module ? Json(d.gpu.module->string()) : Json()}}},
+      {"cuda", json_of(d.cuda)},
       {"gflops", {{"fp32", d.fp32.gflops}, {"bf16", d.bf16.gflops}}},
       {"advice", advice},
       {"healthy", d.healthy()}};
@@ -159,11 +188,15 @@ void line(const std::string& name, const std::string& text) {
   std::cout << fmt::format("{:<14} {}\n", name, text);
 }
 
-std::string describe_gpu(const Gpu& gpu) {
-  const char* driver = gpu.driver ? "NVIDIA's driver is loaded" : "no NVIDIA driver is loaded";
-  if (gpu.module) return fmt::format("{}; module {}", driver, gpu.module->string());
-  return fmt::format("{}; this build has no CUDA module (libexcitor_cuda.so): it computes on the CPU",
-                     driver);
+void print_gpus(const Cuda& cuda) {
+  line("CUDA module", cuda.state.module ? cuda.state.module->string() : "none (libexcitor_cuda.so)");
+  if (!cuda.problem.empty()) line("gpu", "none: " + cuda.problem);
+  for (const Gpu& gpu : cuda.gpus) {
+    const GpuProperties& p = gpu.properties;
+    line("gpu", fmt::format("{}, {:.1f} of {:.1f} GiB free, bf16 {:.0f} TFLOP/s, from main memory {:.1f} GB/s", p.name,
+                            p.free_bytes / kGiB, p.total_bytes / kGiB, gpu.bf16_tflops, gpu.from_host_gb_per_s));
+  }
+  if (!cuda.nccl.empty()) line("NCCL", cuda.nccl);
 }
 
 void print_versions() {
@@ -197,7 +230,7 @@ void print(const Diagnosis& d) {
   for (const auto& [name, value] : d.environment)
     if (value) set += fmt::format("; {}={}", name, *value);
   line("threads", fmt::format("{}{}", d.threads, set));
-  line("gpu", describe_gpu(d.gpu));
+  print_gpus(d.cuda);
   for (const Advice& a : d.advice)
     line(a.essential ? "BROKEN" : "advice", fmt::format("{}\n{:<14} mend it: {}", a.what, "", a.command));
   line("verdict", !d.healthy()       ? "cannot compute before that is mended"

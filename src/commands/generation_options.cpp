@@ -75,6 +75,7 @@ void add_generation_options(CLI::App& command, GenerationOptions& options) {
       "the adapter's, else plain");
   command.add_option("--dtype", options.session.dtype, "Type to compute in; auto: float32 on a CPU")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16", "fp32", "bf16", "fp16"}));
+  add_device_option(command, options.session);
   command.add_flag("--force", options.session.force,
                    "Use an adapter of another base or tokenizer all the same");
   add_sampling_options(command, options.sampling);

@@ -128,7 +128,7 @@ void inspect_logits(const InspectOptions& options) {
   const Llama& model = session.base.model;
   const std::vector<int64_t> ids = parse_ids(options.ids, model.config().vocab_size);
   const at::NoGradGuard no_grad;
-  const TokenBatch batch{.ids = at::tensor(at::ArrayRef<int64_t>(ids)),
+  const TokenBatch batch{.ids = at::tensor(at::ArrayRef<int64_t>(ids)).to(model.device()),
                          .segments = Segments({static_cast<int64_t>(ids.size())})};
   const at::Tensor hidden = model.hidden(batch, {.bypass = session.bypass.get()});
   write_safetensors(options.output, {{"logits", model.logits(hidden, session.bypass.get())}});
@@ -174,6 +174,7 @@ void add_inspect_command(CLI::App& app, CommandResult&) {
   logits->add_option("--precision", options->precision, "Type to compute in")
       ->check(CLI::IsMember({"float32", "bfloat16", "float16", "fp32", "bf16", "fp16"}))
       ->capture_default_str();
+  add_device_option(*logits, options->session);
   logits->add_flag("--force", options->session.force, "Use an adapter of another base all the same");
   logits->callback([options] { inspect_logits(*options); });
 }

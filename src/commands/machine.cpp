@@ -47,12 +47,6 @@ int64_t usable_cores() {
   return quota_cores(known ? CPU_COUNT(&set) : std::thread::hardware_concurrency());
 }
 
-fs::path program_folder() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  return error ? fs::path(".") : program.parent_path();
-}
-
 }  // namespace
 
 bool Cpu::has(const std::string& instruction) const {
@@ -91,15 +85,6 @@ std::vector<std::pair<std::string, std::optional<std::string>>> thread_environme
     variables.emplace_back(name, value ? std::optional<std::string>(value) : std::nullopt);
   }
   return variables;
-}
-
-Gpu inspect_gpu() {
-  Gpu gpu{.driver = fs::exists("/proc/driver/nvidia/version")};
-  for (const char* place : {"libexcitor_cuda.so", "../lib/libexcitor_cuda.so"}) {
-    const fs::path module = program_folder() / place;
-    if (!gpu.module && fs::exists(module)) gpu.module = module.lexically_normal();
-  }
-  return gpu;
 }
 
 MatmulRate measure_matmul(at::ScalarType type, double seconds) {

@@ -10,6 +10,8 @@
 
 #include <c10/core/ScalarType.h>
 
+#include <excitor/device/device.h>
+
 namespace excitor {
 
 struct Cpu {
@@ -35,11 +37,22 @@ int64_t total_memory_bytes();
 /// Variables of the environment that decide how many threads compute and how they wait; nothing where unset.
 std::vector<std::pair<std::string, std::optional<std::string>>> thread_environment();
 
+/// A GPU at work.
 struct Gpu {
-  bool driver = false;                          ///< NVIDIA's driver is loaded
-  std::optional<std::filesystem::path> module;  ///< libexcitor_cuda.so, beside the program or in ../lib
+  GpuProperties properties;
+  double bf16_tflops = 0;       ///< of matrix products [4096,4096]
+  bool correct = false;         ///< the product of known matrices was what it must be
+  double from_host_gb_per_s = 0;  ///< copying page-locked memory to it
 };
-Gpu inspect_gpu();
+/// What there is of CUDA, and what the GPUs do.
+struct Cuda {
+  CudaState state;
+  std::vector<Gpu> gpus;
+  std::string nccl;     ///< version; empty where no GPU was opened
+  std::string problem;  ///< why no GPU can compute; empty when all can
+};
+/// Tries each GPU, for about `seconds`.
+Cuda inspect_gpus(double seconds);
 
 /// Rate of matrix products of one type.
 struct MatmulRate {

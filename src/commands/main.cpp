@@ -70,6 +70,7 @@ int parse_and_run(int argc, char** argv) {
   CommandResult result;
   add_train_command(app, result);
   add_check_command(app, result);
+  add_sweep_command(app, result);
   add_prepare_command(app, result);
   add_generate_command(app, result);
   add_chat_command(app, result);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/commands/sweep_points.h>
+#include <excitor/device/device.h>
 #include <excitor/methods/adapter_files.h>
 #include <excitor/methods/registry.h>
 #include <excitor/tokenizer/prompt_template.h>
@@ -127,12 +128,27 @@ bool is_device_list(const Json& devices) {
   });
 }
 
+/// Says which of the GPUs that `devices` (a list or a number) asks for is not there.
+void check_gpus(const Json& devices, Problems& problems) {
+  const int64_t gpus = inspect_cuda().gpus;
+  const auto asked = devices.is_array() ? devices.get<std::vector<int64_t>>()
+                                        : std::vector<int64_t>{devices.get<int64_t>() - 1};
+  const int64_t last = *std::ranges::max_element(asked);
+  if (last < gpus) return;
+  problems.add("distributed.devices",
+               fmt::format("found {}: there is no GPU {} here; this machine offers {}, numbered from 0", devices.dump(),
+                           last, gpus));
+}
+
 void check_distributed(const DistributedSettings& distributed, Problems& problems) {
-  if (distributed.device == "cuda")
-    problems.add("distributed.device", "this build has no CUDA module; use \"cpu\" or \"auto\"");
+  const bool asks_for_gpu = distributed.device == "cuda";
+  if (const std::string reason = asks_for_gpu ? inspect_cuda().problem : ""; !reason.empty())
+    problems.add("distributed.device", reason);
   const Json& devices = distributed.devices;
   const bool is_number = devices.is_number_integer() && devices.get<int64_t>() >= 1;
-  if (is_device_list(devices)) {
+  if (distributed.on_gpu() && (is_number || is_device_list(devices))) {
+    if (inspect_cuda().problem.empty()) check_gpus(devices, problems);
+  } else if (is_device_list(devices)) {
     problems.add("distributed.devices",
                  fmt::format("found {}: a list names GPUs, and there is none here; give a number of processes",
                              devices.dump()));
@@ -200,6 +216,14 @@ std::optional<int64_t> DistributedSettings::processes() const {
   if (devices.is_number_integer()) return devices.get<int64_t>();
   if (devices.is_array()) return static_cast<int64_t>(devices.size());
   return std::nullopt;
+}
+
+bool DistributedSettings::on_gpu() const {
+  return device == "cuda" || (device == "auto" && inspect_cuda().problem.empty());
+}
+
+int64_t DistributedSettings::gpu_of(int64_t local_rank) const {
+  return devices.is_array() ? devices.at(static_cast<size_t>(local_rank)).get<int64_t>() : local_rank;
 }
 
 void RunConfig::describe(Describer& d) {

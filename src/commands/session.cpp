@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <excitor/tensor/dtype.h>
 #include <excitor/util/error.h>
@@ -12,6 +13,11 @@ namespace excitor {
 
 at::ScalarType resolve_dtype(const std::string& name) {
   return name == "auto" ? at::kFloat : parse_dtype(name);
+}
+
+at::ScalarType resolve_dtype(const std::string& name, at::Device device, const std::string& folder) {
+  if (name != "auto" || device.is_cpu() || folder.empty()) return resolve_dtype(name);
+  return stored_type(folder);
 }
 
 at::ScalarType activation_type(Precision precision, at::ScalarType base) {
@@ -40,6 +46,12 @@ void check_utf8(const char* option, const std::string& text) {
     throw UsageError(fmt::format("{}: byte {} of the text is not UTF-8; give it in UTF-8", option, at));
 }
 
+void add_device_option(CLI::App& command, SessionOptions& options) {
+  options.device = "auto";
+  command.add_option("--device", options.device, "Where to compute: auto, cpu, cuda, or cuda:N for GPU N")
+      ->capture_default_str();
+}
+
 Session open_session(const SessionOptions& options) {
   if (!std::filesystem::is_directory(options.model)) {
     throw ConfigError(fmt::format("{}: {}", options.model,
@@ -48,7 +60,8 @@ Session open_session(const SessionOptions& options) {
                                       : "no such model folder"));
   }
   std::unique_ptr<Tokenizer> tokenizer = options.needs_tokenizer ? load_tokenizer(options.model) : nullptr;
-  Session session{.base = load_model(options.model, resolve_dtype(options.dtype)),
+  const at::Device device = open_device(options.device).device;
+  Session session{.base = load_model(options.model, resolve_dtype(options.dtype, device, options.model), device),
                   .tokenizer = std::move(tokenizer),
                   .adapter = {},
                   .bypass = nullptr};
@@ -57,7 +70,7 @@ Session open_session(const SessionOptions& options) {
                                     .tokenizer_sha256 = session.tokenizer ? session.tokenizer->sha256() : "",
                                     .force = options.force};
   const LlamaConfig& config = session.base.model.config();
-  session.adapter = load_adapter(options.adapter, config, expected);
+  session.adapter = load_adapter(options.adapter, config, expected, device);
   session.bypass = session.adapter->method->bypass(config, session.adapter->parameters);
   return session;
 }

@@ -5,10 +5,15 @@
 #include <optional>
 #include <string>
 
+#include <excitor/device/device.h>
 #include <excitor/methods/adapter_files.h>
 #include <excitor/model/checkpoint.h>
 #include <excitor/tokenizer/tokenizer.h>
 #include <excitor/train/train_settings.h>
+
+namespace CLI {
+class App;
+}
 
 namespace excitor {
 
@@ -16,6 +21,7 @@ struct SessionOptions {
   std::string model;    ///< folder
   std::string adapter;  ///< folder, or empty: the base alone
   std::string dtype = "auto";
+  std::string device = "cpu";  ///< as open_device() takes it
   bool force = false;  ///< use an adapter of another base or tokenizer all the same
   bool needs_tokenizer = true;
 };
@@ -29,6 +35,9 @@ struct Session {
 
 Session open_session(const SessionOptions& options);
 
+/// Adds --device, which stands in for options.device ("auto" by default).
+void add_device_option(CLI::App& command, SessionOptions& options);
+
 /// The configuration with the tokenizer's BOS and EOS where it has none itself (Meta's folders of LLaMA 1 and 2).
 LlamaConfig with_token_ids(LlamaConfig config, const Tokenizer& tokenizer);
 
@@ -37,6 +46,8 @@ void check_utf8(const char* option, const std::string& text);
 
 /// "auto" -> fp32 (the exact type on a CPU), else the named type.
 at::ScalarType resolve_dtype(const std::string& name);
+/// The same for weights in `folder` (empty: random ones) on `device`: on a GPU "auto" is the stored type.
+at::ScalarType resolve_dtype(const std::string& name, at::Device device, const std::string& folder);
 /// The type of the activations beside a base of type `base`.
 at::ScalarType activation_type(Precision precision, at::ScalarType base);
 

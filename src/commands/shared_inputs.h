@@ -9,12 +9,13 @@
 #include <excitor/data/sampler.h>
 #include <excitor/model/checkpoint.h>
 #include <excitor/tokenizer/tokenizer.h>
+#include <excitor/util/json.h>
 
 namespace excitor {
 
 /// The base and the data of the last run. A run whose keys are equal takes them as they are; another one
-/// drops them before it loads its own, so that no two bases are held. Nothing here is changed by a run but the
-/// type of the base's activations, which each run sets.
+/// drops them before it loads its own, so that no two bases are held. Nothing here is changed by a run but
+/// the type of the base's activations, which each run sets.
 struct SharedInputs {
   std::string base_key;  ///< settings that the base depends on
   std::shared_ptr<LoadedModel> base;
@@ -23,6 +24,16 @@ struct SharedInputs {
   std::shared_ptr<Tokenizer> tokenizer;
   std::shared_ptr<Dataset> train_data, validation_data, held_out_data;
   std::vector<WeightedRange> train_weights;
+
+  void drop_base() {
+    base_key.clear();
+    base.reset();
+  }
+  void drop_data() { *this = {.base_key = base_key, .base = base}; }
 };
+
+/// Runs whose keys are equal have the same base, the same data. `resolved`: of write_run_config.
+std::string base_key(const Json& resolved);
+std::string data_key(const Json& resolved);
 
 }  // namespace excitor

@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include <excitor/commands/run_config.h>
+#include <excitor/device/device.h>
 #include <excitor/dist/launcher.h>
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
@@ -53,11 +54,16 @@ int launch_checked(const RunConfig& config, int64_t processes) {
   return launch(processes);
 }
 
+/// The processes to start here: those that the configuration asks for, else one a GPU, one on a CPU.
+int64_t processes_to_start(const DistributedSettings& distributed) {
+  return distributed.processes().value_or(distributed.on_gpu() ? inspect_cuda().gpus : 1);
+}
+
 int train(const Options& options) {
   end_with_launcher();
   RunConfig config = read_run_config(options.config, options.overrides);
   const std::optional<Place> place = place_from(process_environment());
-  const int64_t processes = place ? place->size : config.distributed.processes().value_or(1);
+  const int64_t processes = place ? place->size : processes_to_start(config.distributed);
   check_processes(config, processes, place);
   if (!place && processes > 1) return launch_checked(config, processes);
   const std::chrono::duration<double> limit(config.distributed.timeout_seconds);

@@ -25,17 +25,6 @@
 namespace excitor {
 namespace {
 
-void log_data(const std::string& what, const LoadedDataset& loaded) {
-  log::info(what + ": " + loaded.report.text());
-  for (const LoadedFile& file : loaded.files) {
-    if (loaded.files.size() > 1)
-      log::info(
-          fmt::format("  {} ({}, weight {}): {}", file.path, file.format, file.weight, file.report.text()));
-    if (!file.cache_folder.empty())
-      log::info(fmt::format("  tokens of {} are mapped from {}", file.path, file.cache_folder));
-  }
-}
-
 /// The first words, and dots for the others.
 std::string join_first(const std::vector<std::string>& words, size_t most) {
   return fmt::format("{}{}", fmt::join(words.begin(), words.begin() + std::min(most, words.size()), ", "),
@@ -44,8 +33,12 @@ std::string join_first(const std::vector<std::string>& words, size_t most) {
 
 }  // namespace
 
-TrainingRun::TrainingRun(RunConfig config, Group group)
-    : config_(std::move(config)), group_(std::move(group)), folder_(config_.output_dir) {
+TrainingRun::TrainingRun(RunConfig config, Group group, SharedInputs* shared)
+    : config_(std::move(config)),
+      group_(std::move(group)),
+      folder_(config_.output_dir),
+      shared_(shared),
+      began_(shared ? seconds_since_process_start() : 0) {
   const LlamaConfig shape = config_.model.init ? *config_.model.init : read_llama_config(config_.model.path);
   Problems problems;
   config_.method.method->check(shape, "method", problems);
@@ -73,6 +66,7 @@ void TrainingRun::load_and_train() {
   const int64_t first_step =
       std::stoll(group_.from_first("step", [this] { return std::to_string(examine_output_dir()); }));
   if (is_first()) folder_.check_writable();
+  choose_device();
   load_data();
   load_base();
   join();
@@ -133,49 +127,17 @@ int64_t TrainingRun::examine_output_dir() const {
   return *step;
 }
 
-void TrainingRun::load_data() {
-  const std::string& place = config_.model.tokenizer.empty() ? config_.model.path : config_.model.tokenizer;
-  tokenizer_ = load_tokenizer(place);
-  LoadedDataset loaded = load_dataset(config_.data.train, config_.data, *tokenizer_);
-  log_data("training data", loaded);
-  std::tie(train_data_, validation_data_) = split_dataset(std::move(loaded.dataset), config_.data.val_size);
-  train_weights_ = weighted_ranges(loaded.files, train_data_->size());
-  if (!config_.data.validation.empty()) {
-    LoadedDataset validation = load_dataset(config_.data.validation, config_.data, *tokenizer_);
-    log_data("validation data", validation);
-    validation_data_ = std::move(validation.dataset);
-  }
-  if (config_.eval.forgetting) {
-    const DataFileSettings file{.path = config_.eval.forgetting->path, .format = "text"};
-    held_out_data_ = load_dataset({file}, config_.data, *tokenizer_).dataset;
-  }
-}
-
-void TrainingRun::load_base() {
-  const at::ScalarType type = resolve_dtype(config_.model.dtype);
-  base_.emplace(config_.model.init
-                    ? random_llama(*config_.model.init, static_cast<uint64_t>(config_.train.seed), type)
-                    : load_sharded_model(config_.model.path, type, base_share()));
-  base_->model.set_activation_type(activation_type(config_.train.precision, type));
-  const int64_t rows = base_->model.config().vocab_size;
-  if (tokenizer_->vocab_size() > rows) {
-    throw CheckpointError(fmt::format(
-        "the tokenizer has {} tokens, but the embedding of {} has {} rows; they do not belong together",
-        tokenizer_->vocab_size(), config_.model.path, rows));
-  }
-}
-
 void TrainingRun::make_parameters() {
   const LlamaConfig& shape = base_->model.config();
   Method& method = *config_.method.method;
   if (config_.method.adapter_path.empty()) {
     parameters_ = initialise(method.parameters(shape), static_cast<uint64_t>(config_.train.seed),
-                             at::TensorOptions(at::kFloat),
+                             at::TensorOptions(at::kFloat).device(device_.device),
                              [this](const std::string& name) { return base_weight(base_->model, name); });
   } else {
     const AdapterExpectation expected{.base_fingerprint = base_->fingerprint,
                                       .tokenizer_sha256 = tokenizer_->sha256()};
-    parameters_ = load_adapter(config_.method.adapter_path, shape, expected).parameters;
+    parameters_ = load_adapter(config_.method.adapter_path, shape, expected, device_.device).parameters;
   }
   bypass_ = method.bypass(shape, parameters_);
 }
@@ -239,8 +201,8 @@ void TrainingRun::train(Trainer& trainer) {
           {"stopped_early", should_stop_early()},
           {"steps_of_this_start", trainer.steps_done() - first_step},
           {"tokens_of_this_start", tokens},
-          {"seconds", seconds_since_process_start()},
-          {"peak_memory_bytes", peak_memory_bytes()}},
+          {"seconds", seconds()},
+          {"peak_memory_bytes", peak_memory()}},
          "run");
   write_report();
   folder_.checkpoints().remove_all();
@@ -252,7 +214,7 @@ void TrainingRun::probe_memory(Trainer& trainer) const {
   if (!config_.train.memory_probe.value_or(trainer.total_steps() > kLongRun)) return;
   const int64_t tokens = trainer.probe_memory();
   log::info(fmt::format("the largest micro-batch, {} tokens, takes a peak of {:.2f} GiB", tokens,
-                        static_cast<double>(peak_memory_bytes()) / (1 << 30)));
+                        static_cast<double>(peak_memory()) / (1 << 30)));
 }
 
 void TrainingRun::check_finite(const StepMetrics& s) {
@@ -289,9 +251,13 @@ void TrainingRun::check_all_moved(const Trainer& trainer) {
   record({{"event", "never_moved"}, {"step", kByStep}, {"parameters", still}}, "run");
 }
 
+int64_t TrainingRun::peak_memory() const {
+  return device_.cuda != nullptr ? device_.cuda->memory(device_.gpu()).peak_allocated : peak_memory_bytes();
+}
+
 void TrainingRun::record_step(const StepMetrics& s) {
   check_finite(s);
-  if (record_ && s.step % config_.logging.logging_steps == 0) record_->step(s);
+  if (record_ && s.step % config_.logging.logging_steps == 0) record_->step(s, peak_memory());
 }
 
 void TrainingRun::record(const Json& event, std::string_view group) {
@@ -349,7 +315,7 @@ Json TrainingRun::start_event(const Trainer& trainer) const {
   int64_t base_parameters = 0;
   for (const auto& weight : weight_shapes(base_->model.config()))
     base_parameters += ParameterSpec{weight.name, weight.shape, {}}.numel();
-  const double startup = seconds_since_process_start();
+  const double startup = seconds();
   log::info(fmt::format("{}: {} trainable beside {} frozen parameters; {} steps; ready after {:.2f} s",
                         config_.method.type, parameters_.numel(), base_parameters, trainer.total_steps(),
                         startup));
@@ -367,12 +333,16 @@ Json TrainingRun::start_event(const Trainer& trainer) const {
           {"base_fingerprint", base_->fingerprint},
           {"tokenizer_sha256", tokenizer_->sha256()},
           {"config_sha256", sha256_hex(resolved_.dump())},
-          {"device", "cpu"},
+          {"device", device_.device.str()},
           {"processes", group_.size()},
           {"examples_per_step", config_.train.examples_per_step(group_.size())},
           {"reduced_bytes_per_step", trainer.reduced_bytes()},
           {"threads", at::get_num_threads()},
           {"startup_seconds", startup}};
+}
+
+double TrainingRun::seconds() const {
+  return seconds_since_process_start() - began_;
 }
 
 AdapterOrigin TrainingRun::origin() const {

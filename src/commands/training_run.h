@@ -59,6 +59,8 @@ class TrainingRun {
   void broadcast_parameters() const;
   void log_group(const Trainer& trainer) const;
   bool is_first() const { return group_.is_first(); }
+  /// Makes the device ready that this process computes on; says when "auto" falls back to the CPU.
+  void choose_device();
   void load_data();
   /// What is loaded beside the base, into `inputs`.
   void read_data(SharedInputs& inputs) const;
@@ -88,6 +90,8 @@ class TrainingRun {
   /// Reports parameters that no gradient has reached by step 3.
   void check_all_moved(const Trainer& trainer);
   void record_step(const StepMetrics& step);
+  /// The most memory so far: of the GPU's tensors, or of this process on a CPU.
+  int64_t peak_memory() const;
   void evaluate(const Trainer& trainer);
   /// report.html from what is recorded so far; a failure is a warning, the run goes on.
   void write_report() const;
@@ -109,6 +113,7 @@ class TrainingRun {
   Json resolved_;
   RunFolder folder_;
   std::optional<FolderLock> lock_;  ///< of rank 0
+  ComputeDevice device_;
   std::unique_ptr<Communicator> communicator_;
   SharedInputs* shared_;
   double began_ = 0;  ///< seconds after the process's start

@@ -77,12 +77,13 @@ BaseShare TrainingRun::base_share() const {
 
 void TrainingRun::join() {
   group_.agree(facts());
-  communicator_ = group_.connect();
+  communicator_ = group_.connect(device_);
 }
 
 Facts TrainingRun::facts() const {
   Facts facts{{"the version", kVersion}};
   add_settings(comparable(resolved_), "", facts);
+  facts.emplace_back("the kind of device", device_.device.is_cpu() ? "cpu" : "cuda");
   facts.emplace_back("the base", base_->fingerprint);
   facts.emplace_back("the tokenizer", tokenizer_->sha256());
   facts.emplace_back("the training data", digest(train_data_.get()));

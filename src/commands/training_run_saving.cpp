@@ -42,7 +42,7 @@ void TrainingRun::restore(Trainer& trainer, int64_t step) {
   // The others may run on machines that have no such folder.
   std::map<std::string, at::Tensor> shared;
   for (const auto& [name, tensor] : state) {
-    shared[name] = tensor.clone();
+    shared[name] = tensor.to(device_.device, tensor.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
     communicator_->broadcast(shared[name], 0);
   }
   trainer.resume(step, [&](const std::string& name) { return shared.at(name); });

@@ -56,6 +56,13 @@ std::string host_of(const std::string& member) {
   return member.substr(begin, member.find(',') - begin);
 }
 
+BackendPointer nccl_backend(const StorePointer& store, const Membership& membership, const ComputeDevice& device) {
+  return device.cuda->connect_nccl(store, {.rank = membership.rank,
+                                           .size = membership.size,
+                                           .gpu = device.gpu(),
+                                           .time_limit = membership.time_limit});
+}
+
 }  // namespace
 
 struct Group::Meeting {
@@ -123,15 +130,17 @@ std::vector<std::string> Group::members() const {
   return Meeting::ask([&] { return meeting_->board->wait_for_all("who"); });
 }
 
-std::unique_ptr<Communicator> Group::connect() {
+std::unique_ptr<Communicator> Group::connect(const ComputeDevice& device) {
   if (!meeting_) return single_process();
   std::set<std::string> hosts;
   for (const std::string& member : members()) hosts.insert(host_of(member));
   const std::string address = own_address(place_.address, hosts.size() > 1);
   const auto& board = meeting_->board;
   try {
-    return std::make_unique<BackendCommunicator>(gloo_backend(board->store(), board->membership(), address),
-                                                 board);
+    return std::make_unique<BackendCommunicator>(
+        device.cuda != nullptr ? nccl_backend(board->store(), board->membership(), device)
+                               : gloo_backend(board->store(), board->membership(), address),
+        board);
   } catch (const c10::Error& error) {
     throw CommunicationError(
         board->explain("the connection of all processes", error.what_without_backtrace()));

@@ -7,6 +7,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/logsumexp.h>
 
+#include <excitor/tensor/device_copy.h>
 #include <excitor/util/error.h>
 #include <excitor/util/signals.h>
 
@@ -40,9 +41,8 @@ void add_chunk(const at::Tensor& logits, int64_t first_row, std::span<const Pred
 }  // namespace
 
 at::Tensor token_tensor(const std::vector<int64_t>& ids, at::Device device) {
-  return at::from_blob(const_cast<int64_t*>(ids.data()), {static_cast<int64_t>(ids.size())}, at::kLong)
-      .clone()
-      .to(device);
+  const auto size = static_cast<int64_t>(ids.size());
+  return copy_to_device(at::from_blob(const_cast<int64_t*>(ids.data()), {size}, at::kLong).clone(), device);
 }
 
 std::vector<double> log_probabilities(const ScoredModel& scored, const at::Tensor& hidden,

@@ -174,7 +174,7 @@ AdapterSettings read_adapter_method(const fs::path& folder) {
 }
 
 LoadedAdapter load_adapter(const fs::path& folder, const LlamaConfig& model,
-                           const AdapterExpectation& expected) {
+                           const AdapterExpectation& expected, at::Device device) {
   AdapterSettings settings = read_adapter_method(folder);
   LoadedAdapter adapter{
       .method = std::move(settings.method), .parameters = {}, .origin = std::move(settings.origin)};
@@ -187,7 +187,7 @@ LoadedAdapter load_adapter(const fs::path& folder, const LlamaConfig& model,
 
   const auto file = SafetensorsFile::open(folder / "adapter_model.safetensors");
   TensorsByName tensors;
-  for (const auto& [name, stored] : file->tensors()) tensors[name] = file->load(name);
+  for (const auto& [name, stored] : file->tensors()) tensors[name] = file->load(name).to(device);
   adapter.parameters = match_parameters(adapter.method->parameters(model), tensors, file->path().string());
   return adapter;
 }

@@ -104,12 +104,12 @@ void warn_left_over(const Weights& weights, const std::vector<WeightShape>& expe
                   weights.folder().string(), left.size(), model_config_name(weights.folder()), left.front()));
 }
 
-std::string most_common_type(const Weights& weights, const std::vector<WeightShape>& expected) {
+at::ScalarType most_common_type(const Weights& weights, const std::vector<WeightShape>& expected) {
   std::map<at::ScalarType, int64_t> counts;
   for (const auto& weight : expected) ++counts[weights.at(weight.name).parts().type()];
   const auto most =
       std::max_element(counts.begin(), counts.end(), [](auto& a, auto& b) { return a.second < b.second; });
-  return dtype_name(most->first);
+  return most->first;
 }
 
 }  // namespace
@@ -123,15 +123,15 @@ void CheckpointFolder::check_type(const std::string& name) const {
                   stored.path, name, stored.dtype));
 }
 
-at::Tensor CheckpointFolder::load(const std::string& name, at::ScalarType type) const {
+at::Tensor CheckpointFolder::load(const std::string& name, at::ScalarType type, at::Device device) const {
   check_type(name);
-  return load_weight(files.at(name), type);
+  return load_weight(files.at(name), type, device);
 }
 
 LoadedModel CheckpointFolder::with_weights(LlamaWeights weights, at::ScalarType type) const {
   return {.model = Llama(config, std::move(weights), type),
           .fingerprint = base_fingerprint(files, expected),
-          .stored_type = most_common_type(files, expected)};
+          .stored_type = dtype_name(most_common_type(files, expected))};
 }
 
 CheckpointFolder open_checkpoint_folder(const std::filesystem::path& folder) {
@@ -143,13 +143,21 @@ CheckpointFolder open_checkpoint_folder(const std::filesystem::path& folder) {
   return opened;
 }
 
-LoadedModel load_model(const std::filesystem::path& folder, at::ScalarType type) {
+at::ScalarType stored_type(const std::filesystem::path& folder) {
+  const LlamaConfig config = read_llama_config(folder);
+  const Weights files = open_weights(folder, config);
+  const std::vector<WeightShape> expected = weight_shapes(config);
+  check_weights(files, expected);
+  return most_common_type(files, expected);
+}
+
+LoadedModel load_model(const std::filesystem::path& folder, at::ScalarType type, at::Device device) {
   const CheckpointFolder checkpoint = open_checkpoint_folder(folder);
-  const auto lookup = [&](const std::string& name) { return checkpoint.load(name, type); };
+  const auto lookup = [&](const std::string& name) { return checkpoint.load(name, type, device); };
   return checkpoint.with_weights(make_weights(checkpoint.config, lookup), type);
 }
 
-LoadedModel random_llama(const LlamaConfig& config, uint64_t seed, at::ScalarType type) {
+LoadedModel random_llama(const LlamaConfig& config, uint64_t seed, at::ScalarType type, at::Device device) {
   Sha256 digest;
   std::map<std::string, at::Tensor> tensors;
   for (const auto& [name, shape] : weight_shapes(config)) {
@@ -163,7 +171,7 @@ LoadedModel random_llama(const LlamaConfig& config, uint64_t seed, at::ScalarTyp
     const WeightParts parts{.shape = shape, .parts = {values}};
     digest_tensor(digest, {name, shape}, "F32", parts.byte_size(),
                   [&](size_t begin, size_t count) { return parts.read(begin, count); });
-    tensors[name] = values.to(type);
+    tensors[name] = values.to(type).to(device);
   }
   auto weights = make_weights(config, [&](const std::string& name) { return tensors.at(name); });
   return {.model = Llama(config, std::move(weights), type),

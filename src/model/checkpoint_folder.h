@@ -17,7 +17,7 @@ struct CheckpointFolder {
   std::vector<WeightShape> expected;
 
   /// The weight in `type`, as load_weight. Throws CheckpointError when it is not of a floating type.
-  at::Tensor load(const std::string& name, at::ScalarType type) const;
+  at::Tensor load(const std::string& name, at::ScalarType type, at::Device device = at::kCPU) const;
   /// Throws CheckpointError when the weight is not of a floating type.
   void check_type(const std::string& name) const;
   /// The model with what identifies the folder.

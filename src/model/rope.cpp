@@ -12,6 +12,7 @@
 #include <ATen/ops/reciprocal.h>
 #include <ATen/ops/where.h>
 
+#include <excitor/tensor/device_copy.h>
 #include <excitor/tensor/fused.h>
 
 namespace excitor {
@@ -97,7 +98,7 @@ Rotary::Rotary(const RopeConfig& config, int64_t head_width, const Segments& seg
                              : shared;
     angles[i] = at::outer(at::arange(offsets[i], end, f.options()), f);  // [T_i,d/2]
   }
-  const at::Tensor angle = at::cat(angles, 0);
+  const at::Tensor angle = copy_to_device(at::cat(angles, 0), options.device());  // [T,d/2]
   cos_ = angle.cos().mul_(config.attention_factor).to(options);
   sin_ = angle.sin().mul_(config.attention_factor).to(options);
 }

@@ -44,7 +44,7 @@ class ShardedWeight : public LinearWeight {
 
 LoadedModel load_sharded_model(const std::filesystem::path& folder, at::ScalarType type,
                                const BaseShare& share, at::Device device) {
-  if (share.processes == 1 && device.is_cpu()) return load_model(folder, type);
+  if (share.processes == 1) return load_model(folder, type, device);
   const CheckpointFolder checkpoint = open_checkpoint_folder(folder);
   const std::vector<GatherUnit> units = lay_out_units(checkpoint.expected, share.processes);
   std::vector<UnitPart> parts;
@@ -57,7 +57,7 @@ LoadedModel load_sharded_model(const std::filesystem::path& folder, at::ScalarTy
     parts.emplace_back(unit, share.rank, checkpoint.files, PartOptions{type, device});
   }
   const auto gathered = std::make_shared<GatheredUnits>(share, std::move(parts));
-  const auto vector = [&](const std::string& name) { return checkpoint.load(name, type).to(device); };
+  const auto vector = [&](const std::string& name) { return checkpoint.load(name, type, device); };
   const auto linear = [&](const std::string& name, bool has_bias) {
     const auto& [unit, matrix] = places.at(name + ".weight");
     return Linear(std::make_shared<const ShardedWeight>(gathered, unit, matrix,

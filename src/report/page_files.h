@@ -9,5 +9,6 @@ extern const std::string_view style;
 extern const std::string_view elements;
 extern const std::string_view charts;
 extern const std::string_view run_report;
+extern const std::string_view sweep_report;
 
 }  // namespace excitor::page_files

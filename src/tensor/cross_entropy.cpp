@@ -41,7 +41,8 @@ class ChunkedLoss {
     const at::Tensor chosen = logits.gather(1, index);  // [c,1]
     const at::Tensor top = logits.amax(1, true);        // [c,1]
     // One vectorised pass; the largest probability is at least 1/V, so its logarithm gives the normaliser.
-    const at::Tensor p = at::_softmax_out(logits, logits, 1, /*half_to_float=*/false);  // [c,V]
+    const at::Tensor p = logits.is_cpu() ? at::_softmax_out(logits, logits, 1, /*half_to_float=*/false)
+                                         : at::_softmax(logits, 1, /*half_to_float=*/false);  // [c,V]
     total_.add_(top.sub(p.amax(1, true).log_()).sub_(chosen).sum(), weight_);
     if (!hidden_grad_.defined() && !head_grad_.defined()) return;
 

@@ -8,6 +8,7 @@
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
 
+#include <excitor/tensor/device_copy.h>
 #include <excitor/tensor/mapped_tensor.h>
 #include <excitor/util/error.h>
 
@@ -41,7 +42,7 @@ void copy_and_release(const at::Tensor& target, const at::Tensor& part) {
   for (int64_t row = 0; row < part.size(0); row += rows) {
     const int64_t count = std::min(rows, part.size(0) - row);
     const at::Tensor from = part.narrow(0, row, count), to = target.narrow(0, row, count);
-    if (between_halves)
+    if (between_halves && to.is_cpu())
       copy_through_float(to, from);
     else
       to.copy_(from);
@@ -129,10 +130,11 @@ std::vector<std::byte> WeightParts::read(size_t begin, size_t count) const {
   return bytes;
 }
 
-at::Tensor load_weight(const StoredWeight& weight, at::ScalarType type) {
-  const WeightParts stored = weight.parts();
+at::Tensor load_weight(const StoredWeight& weight, at::ScalarType type, at::Device device) {
+  WeightParts stored = weight.parts();
+  for (at::Tensor& part : stored.parts) part = stage_to_device(part, device);
   if (is_plain(stored) && stored.type() == type) return stored.parts.front();
-  at::Tensor loaded = at::empty(stored.shape, type);
+  at::Tensor loaded = at::empty(stored.shape, at::TensorOptions(type).device(device));
   if (loaded.dim() == 0) return loaded.copy_(stored.parts.front());
   int64_t begin = 0;
   for (const at::Tensor& part : stored.parts) {

@@ -2,13 +2,14 @@
 
 #include <ATen/ops/from_blob.h>
 
+#include <excitor/tensor/device_copy.h>
+
 namespace excitor {
 namespace {
 
 at::Tensor to_tensor(const std::vector<int64_t>& values, at::Device device) {
-  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())}, at::kLong)
-      .clone()
-      .to(device);
+  const auto size = static_cast<int64_t>(values.size());
+  return copy_to_device(at::from_blob(const_cast<int64_t*>(values.data()), {size}, at::kLong).clone(), device);
 }
 
 }  // namespace

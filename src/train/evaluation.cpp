@@ -64,7 +64,8 @@ void add_rows(const Llama& model, const ModelBypass& bypass, const at::Tensor& b
 
 }  // namespace
 
-int64_t logit_rows(int64_t vocab_size) {
+int64_t logit_rows(int64_t vocab_size, at::Device device) {
+  if (!device.is_cpu()) return std::clamp<int64_t>((int64_t{256} << 20) / vocab_size, 16, 8192);
   return std::clamp<int64_t>((int64_t{16} << 20) / vocab_size, 16, 1024);
 }
 
@@ -74,7 +75,7 @@ EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const S
   for_each_micro_batch(data, model, [&](const LabelledBatch& batch, Counts counts) {
     const at::Tensor hidden = model.hidden(batch.tokens, {.bypass = bypass, .rows = batch.rows});
     const at::Tensor loss = cross_entropy(hidden, model.head(bypass), batch.targets,
-                                          {.chunk_rows = logit_rows(model.config().vocab_size)});
+                                          {.chunk_rows = logit_rows(model.config().vocab_size, model.device())});
     if (counts == Counts::no) return;
     sum += loss.item<double>();
     labels += static_cast<double>(batch.labels());
@@ -86,7 +87,7 @@ EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const S
 Comparison compare_with_base(const Llama& model, const ModelBypass& bypass, const SharedDataset& data) {
   const at::NoGradGuard no_grad;
   constexpr int64_t kTensorsAtOnce = 4;  // two logits, two of their functions
-  const int64_t chunk = std::max<int64_t>(1, logit_rows(model.config().vocab_size) / kTensorsAtOnce);
+  const int64_t chunk = std::max<int64_t>(1, logit_rows(model.config().vocab_size, model.device()) / kTensorsAtOnce);
   Comparison result, ignored;
   double labels = 0;
   for_each_micro_batch(data, model, [&](const LabelledBatch& batch, Counts counts) {

@@ -16,7 +16,7 @@ void RunRecord::event(const Json& event, std::string_view group) {
     scalars(event, event["step"].get<int64_t>(), std::string(group));
 }
 
-void RunRecord::step(const StepMetrics& s) {
+void RunRecord::step(const StepMetrics& s, int64_t peak_memory_bytes) {
   event({{"event", "step"},
          {"step", s.step},
          {"epoch", s.epoch},
@@ -27,7 +27,7 @@ void RunRecord::step(const StepMetrics& s) {
          {"label_tokens", s.label_tokens},
          {"tokens_per_second", static_cast<double>(s.tokens) / s.seconds},
          {"seconds", s.seconds},
-         {"peak_memory_bytes", peak_memory_bytes()}},
+         {"peak_memory_bytes", peak_memory_bytes}},
         "train");
 }
 

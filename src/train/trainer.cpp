@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 #include <utility>
 
@@ -16,7 +17,6 @@
 #include <excitor/train/evaluation.h>
 #include <excitor/util/log.h>
 #include <excitor/util/random.h>
-#include <excitor/util/system.h>
 
 #include "step_reduction.h"
 
@@ -95,8 +95,6 @@ StepMetrics Trainer::step() {
   if (metrics.is_finite) optimizer_.step(metrics.learning_rate);
 
   metrics.step = ++steps_done_;
-  constexpr int64_t kStepsBetweenTrims = 16;
-  if (steps_done_ % kStepsBetweenTrims == 0) release_free_memory();
   metrics.epoch = sampler_.epoch_after(steps_done_);
   metrics.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return metrics;
@@ -190,22 +188,35 @@ std::vector<std::vector<int64_t>> Trainer::micro_batches_of_all(
 }
 
 int64_t Trainer::probe_memory() {
-  std::vector<int64_t> largest;
-  int64_t most = 0;
+  struct Candidate {
+    int64_t tokens = 0;
+    std::vector<int64_t> examples;
+  };
+  std::vector<Candidate> batches;
   for (int64_t step = 0; step < std::min(sampler_.steps_per_epoch(), total_steps()); ++step) {
     for (auto& batch : micro_batches_of_all(sampler_.global_batch(step))) {
       int64_t tokens = 0;
       for (const int64_t index : batch) tokens += task_.dataset.tokens(index);
-      if (tokens <= most) continue;
-      most = tokens;
-      largest = std::move(batch);
+      batches.push_back({.tokens = tokens, .examples = std::move(batch)});
     }
   }
-  StepMetrics ignored{.examples = largest};
-  ignored.label_tokens = count_labels(largest, task_.dataset);
-  accumulate(largest, ignored);
+  std::ranges::stable_sort(batches, std::greater<>(), &Candidate::tokens);
+  // The largest ones, with others between them: memory is then as divided as after many steps of any length.
+  constexpr size_t kLargest = 4;
+  const size_t count = std::min(kLargest, batches.size());
+  for (size_t i = 0; i < count; ++i) {
+    probe(batches[count - 1 - i].examples);
+    probe(batches[(batches.size() - 1) * (i + 1) / count].examples);
+  }
+  probe(batches.front().examples);
+  return batches.front().tokens;
+}
+
+void Trainer::probe(const std::vector<int64_t>& examples) {
+  StepMetrics ignored{.examples = examples};
+  ignored.label_tokens = count_labels(examples, task_.dataset);
+  accumulate(examples, ignored);
   task_.parameters.clear_gradients();
-  return most;
 }
 
 void Trainer::unscale_gradients() {
@@ -255,8 +266,9 @@ at::Tensor Trainer::micro_batch_loss(const std::vector<int64_t>& indices, double
                                         .rows = batch.rows,
                                         .noise = std::move(noise),
                                         .recompute_layers = task_.settings.gradient_checkpointing});
-  return cross_entropy(hidden, task_.model.head(&task_.bypass), batch.targets,
-                       {.weight = weight, .chunk_rows = logit_rows(task_.model.config().vocab_size)});
+  return cross_entropy(
+      hidden, task_.model.head(&task_.bypass), batch.targets,
+      {.weight = weight, .chunk_rows = logit_rows(task_.model.config().vocab_size, task_.model.device())});
 }
 
 void Trainer::resume(int64_t steps_done, const std::function<at::Tensor(const std::string&)>& state) {

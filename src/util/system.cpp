@@ -1,6 +1,5 @@
 #include <excitor/util/system.h>
 
-#include <malloc.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,10 +33,6 @@ int64_t available_memory_bytes() {
   int64_t limit = 0, used = 0;
   if (limit_file >> limit && used_file >> used) available = std::min(available, limit - used);
   return available;
-}
-
-void release_free_memory() {
-  malloc_trim(0);
 }
 
 double seconds_since_process_start() {

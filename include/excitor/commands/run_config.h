@@ -43,6 +43,10 @@ struct DistributedSettings {
   void describe(Describer& d);
   /// The processes that `devices` asks for on this machine; nothing for "auto".
   std::optional<int64_t> processes() const;
+  /// Whether GPUs compute: "cuda", or "auto" where one can be used.
+  bool on_gpu() const;
+  /// The GPU of process `local_rank` of those on this machine.
+  int64_t gpu_of(int64_t local_rank) const;
 };
 
 struct RunConfig {

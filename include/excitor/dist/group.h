@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <excitor/device/device.h>
 #include <excitor/dist/communicator.h>
 #include <excitor/dist/place.h>
 
@@ -40,8 +41,8 @@ class Group {
   /// Waits until all processes are here, however long they read and tokenise. Throws ConfigError that names
   /// each process and fact that differ from rank 0's, in every process.
   void agree(const Facts& facts);
-  /// Connects all processes: over Gloo.
-  std::unique_ptr<Communicator> connect();
+  /// Connects all processes, for tensors on `device`: over Gloo on a CPU, over NCCL on GPUs.
+  std::unique_ptr<Communicator> connect(const ComputeDevice& device = {});
   /// The processes by rank: "rank 1 (host, process 77)".
   std::vector<std::string> members() const;
   /// Tells the others that this process ends because of an error.

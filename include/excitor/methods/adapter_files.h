@@ -55,9 +55,9 @@ struct AdapterExpectation {
 };
 
 /// Reads our folders and PEFT's. Strict: a missing or left-over tensor, another shape, an unknown setting,
-/// another base or tokenizer is a CheckpointError that names it.
+/// another base or tokenizer is a CheckpointError that names it. The parameters lie on `device`.
 LoadedAdapter load_adapter(const std::filesystem::path& folder, const LlamaConfig& model,
-                           const AdapterExpectation& expected);
+                           const AdapterExpectation& expected, at::Device device = at::kCPU);
 
 /// The tensors of a file by their names.
 using TensorsByName = std::map<std::string, at::Tensor, std::less<>>;

@@ -66,6 +66,8 @@ Weights torch_weights(const std::filesystem::path& folder, const std::string& st
 /// The weight in `type`. One that is stored so, in one piece, stays in its mapped file (never write to it);
 /// any other is written once into new memory, by all threads, and the pages that were read are released on
 /// the way.
-at::Tensor load_weight(const StoredWeight& weight, at::ScalarType type);
+///
+/// On a GPU it is copied there in its stored type, through page-locked memory, and converted there.
+at::Tensor load_weight(const StoredWeight& weight, at::ScalarType type, at::Device device = at::kCPU);
 
 }  // namespace excitor

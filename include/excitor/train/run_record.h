@@ -20,8 +20,8 @@ class RunRecord {
   /// One line of metrics.jsonl. Numbers of an event with a "step" go to TensorBoard too, as "group/key";
   /// those of nested objects as "group/key/name".
   void event(const Json& event, std::string_view group);
-  /// The line of an optimiser step.
-  void step(const StepMetrics& metrics);
+  /// The line of an optimiser step, and the most memory so far of this process, or of its GPU.
+  void step(const StepMetrics& metrics, int64_t peak_memory_bytes);
 
  private:
   void scalars(const Json& object, int64_t step, const std::string& tag);

@@ -82,8 +82,8 @@ class Trainer {
   /// says so.
   StepMetrics step();
 
-  /// Computes the largest micro-batch of the first epoch and drops its gradients: whether memory suffices
-  /// shows now and not hours later. Returns its tokens.
+  /// Computes the largest micro-batches of the first epoch, and some others, and drops their gradients:
+  /// whether memory suffices shows now and not hours later. Returns the tokens of the largest.
   int64_t probe_memory();
 
   /// 2-norms of the last step's gradients before clipping, joint over the layers, by the name inside a layer
@@ -114,6 +114,7 @@ class Trainer {
   at::Tensor micro_batch_loss(const std::vector<int64_t>& indices, double weight, StepMetrics& metrics) const;
   /// Halves the micro-batches; false when those of `examples` hold one example each already.
   bool shrink_micro_batches(const std::vector<int64_t>& examples);
+  void probe(const std::vector<int64_t>& examples);
   void unscale_gradients();
   void note_moved();
 

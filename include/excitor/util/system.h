@@ -15,10 +15,6 @@ void reset_peak_memory();
 /// Memory that this process may still take: the system's, or less where its control group has a limit.
 int64_t available_memory_bytes();
 
-/// Gives memory that was freed back to the system: micro-batches of ever other sizes leave holes, which would
-/// otherwise add up in a long run.
-void release_free_memory();
-
 /// Seconds since this process was started (by the kernel's clock, so loading the program counts).
 double seconds_since_process_start();
 

@@ -1,0 +1,99 @@
+// What a training run loads: tokenizer, data and base, or those of the run before it in a sweep.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/util/error.h>
+#include <excitor/util/log.h>
+
+#include "session.h"
+#include "training_run.h"
+
+namespace excitor {
+namespace {
+
+void log_data(const std::string& what, const LoadedDataset& loaded) {
+  log::info(what + ": " + loaded.report.text());
+  for (const LoadedFile& file : loaded.files) {
+    if (loaded.files.size() > 1)
+      log::info(
+          fmt::format("  {} ({}, weight {}): {}", file.path, file.format, file.weight, file.report.text()));
+    if (!file.cache_folder.empty())
+      log::info(fmt::format("  tokens of {} are mapped from {}", file.path, file.cache_folder));
+  }
+}
+
+}  // namespace
+
+void TrainingRun::choose_device() {
+  if (config_.distributed.on_gpu())
+    device_ = open_gpu(config_.distributed.gpu_of(group_.place().local_rank));
+  else
+    device_ = open_device(config_.distributed.device);
+}
+
+void TrainingRun::load_data() {
+  SharedInputs own;
+  SharedInputs& inputs = shared_ ? *shared_ : own;
+  const std::string key = data_key(resolved_);
+  if (inputs.data_key != key) {
+    inputs.drop_data();
+    read_data(inputs);
+    inputs.data_key = key;
+  }
+  tokenizer_ = inputs.tokenizer;
+  train_data_ = inputs.train_data;
+  validation_data_ = inputs.validation_data;
+  held_out_data_ = inputs.held_out_data;
+  train_weights_ = inputs.train_weights;
+}
+
+void TrainingRun::read_data(SharedInputs& inputs) const {
+  const std::string& place = config_.model.tokenizer.empty() ? config_.model.path : config_.model.tokenizer;
+  inputs.tokenizer = load_tokenizer(place);
+  const Tokenizer& tokenizer = *inputs.tokenizer;
+  LoadedDataset loaded = load_dataset(config_.data.train, config_.data, tokenizer);
+  log_data("training data", loaded);
+  std::tie(inputs.train_data, inputs.validation_data) =
+      split_dataset(std::move(loaded.dataset), config_.data.val_size);
+  inputs.train_weights = weighted_ranges(loaded.files, inputs.train_data->size());
+  if (!config_.data.validation.empty()) {
+    LoadedDataset validation = load_dataset(config_.data.validation, config_.data, tokenizer);
+    log_data("validation data", validation);
+    inputs.validation_data = std::move(validation.dataset);
+  }
+  if (config_.eval.forgetting) {
+    const DataFileSettings file{.path = config_.eval.forgetting->path, .format = "text"};
+    inputs.held_out_data = load_dataset({file}, config_.data, tokenizer).dataset;
+  }
+}
+
+std::shared_ptr<LoadedModel> TrainingRun::read_base() const {
+  const at::ScalarType type = resolve_dtype(config_.model.dtype, device_.device, config_.model.path);
+  const auto seed = static_cast<uint64_t>(config_.train.seed);
+  return std::make_shared<LoadedModel>(
+      config_.model.init ? random_llama(*config_.model.init, seed, type, device_.device)
+                         : load_sharded_model(config_.model.path, type, base_share(), device_.device));
+}
+
+void TrainingRun::load_base() {
+  if (const std::string key = base_key(resolved_); !shared_) {
+    base_ = read_base();
+  } else {
+    if (shared_->base_key != key) {
+      shared_->drop_base();
+      shared_->base = read_base();
+      shared_->base_key = key;
+    }
+    base_ = shared_->base;
+  }
+  const at::ScalarType type = resolve_dtype(config_.model.dtype, device_.device, config_.model.path);
+  base_->model.set_activation_type(activation_type(config_.train.precision, type));
+  const int64_t rows = base_->model.config().vocab_size;
+  if (tokenizer_->vocab_size() > rows) {
+    throw CheckpointError(fmt::format(
+        "the tokenizer has {} tokens, but the embedding of {} has {} rows; they do not belong together",
+        tokenizer_->vocab_size(), config_.model.path, rows));
+  }
+}
+
+}  // namespace excitor
