@@ -4,10 +4,11 @@
 // barrier for long. Where the cores are shared, or are virtual, a spinning thread takes the core that the
 // other one needs: measured with two threads on two busy virtual cores, 62 tokens/s against 300 without (LoRA
 // on 134 M parameters). Without any spinning each of a step's thousands of parallel regions wakes a thread
-// through the kernel: 700 tokens/s on idle cores (bf16) against 1021 with the few microseconds of 1000 rounds,
-// which cost busy cores nothing (289 against 274). The only way to set it from inside is to start again with
-// it in the environment. Done from .preinit_array, where no constructor of a library has run yet, that costs a
-// few hundredths of a second. OMP_WAIT_POLICY or GOMP_SPINCOUNT in the environment are left as they are.
+// through the kernel: 700 tokens/s on idle cores (bf16) against 1021 with the few microseconds of 1000
+// rounds, which cost busy cores nothing (289 against 274). The only way to set it from inside is to start
+// again with it in the environment. Done from .preinit_array, where no constructor of a library has run yet,
+// that costs a few hundredths of a second. OMP_WAIT_POLICY or GOMP_SPINCOUNT in the environment are left as
+// they are.
 #include <unistd.h>
 
 #include <climits>

@@ -206,7 +206,8 @@ class Check {
   /// Bytes of the largest micro-batch that these examples can make, beside what is free.
   void check_memory() {
     const int64_t tokens = largest_micro_batch_tokens(*config_, *dataset_);
-    const MemoryPlan plan = plan_run(*config_, *shape_, *dataset_, config_->distributed.processes().value_or(1));
+    const MemoryPlan plan =
+        plan_run(*config_, *shape_, *dataset_, config_->distributed.processes().value_or(1));
     const int64_t available = available_memory_bytes();
     line(fmt::format("micro-batches of up to {} tokens: {}", grouped(tokens), plan.text()));
     line(fmt::format("{:.2f} GiB are free", static_cast<double>(available) / (1 << 30)));

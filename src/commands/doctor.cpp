@@ -102,8 +102,9 @@ void advise_on_gpus(Diagnosis& d) {
     d.advice.push_back({"the GPUs can't be used: " + d.cuda.problem, "scripts/build.sh"});
   for (const Gpu& gpu : d.cuda.gpus) {
     if (gpu.correct) continue;
-    d.advice.push_back({fmt::format("a product of known matrices came out wrong on the {}", gpu.properties.name),
-                        "nvidia-smi -q", true});
+    d.advice.push_back(
+        {fmt::format("a product of known matrices came out wrong on the {}", gpu.properties.name),
+         "nvidia-smi -q", true});
   }
 }
 
@@ -166,22 +167,21 @@ Json json_of(const Diagnosis& d) {
   for (const auto& [name, value] : d.environment) environment[name] = value ? Json(*value) : Json();
   for (const Advice& a : d.advice)
     advice.push_back({{"what", a.what}, {"command", a.command}, {"essential", a.essential}});
-  return {
-      {"versions", versions},
-      {"cpu",
-       {{"model", d.cpu.model},
-        {"cores", d.cpu.cores},
-        {"usable_cores", d.cpu.usable_cores},
-        {"instructions", instructions},
-        {"libtorch_kernels", at::get_cpu_capability()}}},
-      {"memory", {{"total_bytes", d.total_memory}, {"available_bytes", d.available_memory}}},
-      {"disk", {{"path", d.storage.path}, {"free_bytes", d.storage.free_bytes}}},
-      {"threads", {{"computing", d.threads}, {"environment", environment}}},
-      {"onednn", {{"fp32", d.onednn_fp32}, {"bf16", d.onednn_bf16}}},
-      {"cuda", json_of(d.cuda)},
-      {"gflops", {{"fp32", d.fp32.gflops}, {"bf16", d.bf16.gflops}}},
-      {"advice", advice},
-      {"healthy", d.healthy()}};
+  return {{"versions", versions},
+          {"cpu",
+           {{"model", d.cpu.model},
+            {"cores", d.cpu.cores},
+            {"usable_cores", d.cpu.usable_cores},
+            {"instructions", instructions},
+            {"libtorch_kernels", at::get_cpu_capability()}}},
+          {"memory", {{"total_bytes", d.total_memory}, {"available_bytes", d.available_memory}}},
+          {"disk", {{"path", d.storage.path}, {"free_bytes", d.storage.free_bytes}}},
+          {"threads", {{"computing", d.threads}, {"environment", environment}}},
+          {"onednn", {{"fp32", d.onednn_fp32}, {"bf16", d.onednn_bf16}}},
+          {"cuda", json_of(d.cuda)},
+          {"gflops", {{"fp32", d.fp32.gflops}, {"bf16", d.bf16.gflops}}},
+          {"advice", advice},
+          {"healthy", d.healthy()}};
 }
 
 void line(const std::string& name, const std::string& text) {
@@ -193,8 +193,10 @@ void print_gpus(const Cuda& cuda) {
   if (!cuda.problem.empty()) line("gpu", "none: " + cuda.problem);
   for (const Gpu& gpu : cuda.gpus) {
     const GpuProperties& p = gpu.properties;
-    line("gpu", fmt::format("{}, {:.1f} of {:.1f} GiB free, bf16 {:.0f} TFLOP/s, from main memory {:.1f} GB/s", p.name,
-                            p.free_bytes / kGiB, p.total_bytes / kGiB, gpu.bf16_tflops, gpu.from_host_gb_per_s));
+    line("gpu",
+         fmt::format("{}, {:.1f} of {:.1f} GiB free, bf16 {:.0f} TFLOP/s, from main memory {:.1f} GB/s",
+                     p.name, p.free_bytes / kGiB, p.total_bytes / kGiB, gpu.bf16_tflops,
+                     gpu.from_host_gb_per_s));
   }
   if (!cuda.nccl.empty()) line("NCCL", cuda.nccl);
 }

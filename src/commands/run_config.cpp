@@ -1,13 +1,11 @@
 #include <excitor/commands/run_config.h>
 
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <excitor/commands/sweep_points.h>
-#include <excitor/device/device.h>
 #include <excitor/methods/adapter_files.h>
 #include <excitor/methods/registry.h>
 #include <excitor/tokenizer/prompt_template.h>
@@ -118,59 +116,18 @@ void check_train(const TrainSettings& train, Problems& problems) {
   }
 }
 
-/// True for a list of GPUs: whole numbers, each once.
-bool is_device_list(const Json& devices) {
-  if (!devices.is_array() || devices.empty()) return false;
-  std::set<int64_t> seen;
-  return std::all_of(devices.begin(), devices.end(), [&](const Json& device) {
-    return device.is_number_integer() && device.get<int64_t>() >= 0 &&
-           seen.insert(device.get<int64_t>()).second;
-  });
-}
-
-/// Says which of the GPUs that `devices` (a list or a number) asks for is not there.
-void check_gpus(const Json& devices, Problems& problems) {
-  const int64_t gpus = inspect_cuda().gpus;
-  const auto asked = devices.is_array() ? devices.get<std::vector<int64_t>>()
-                                        : std::vector<int64_t>{devices.get<int64_t>() - 1};
-  const int64_t last = *std::ranges::max_element(asked);
-  if (last < gpus) return;
-  problems.add("distributed.devices",
-               fmt::format("found {}: there is no GPU {} here; this machine offers {}, numbered from 0", devices.dump(),
-                           last, gpus));
-}
-
-void check_distributed(const DistributedSettings& distributed, Problems& problems) {
-  const bool asks_for_gpu = distributed.device == "cuda";
-  if (const std::string reason = asks_for_gpu ? inspect_cuda().problem : ""; !reason.empty())
-    problems.add("distributed.device", reason);
-  const Json& devices = distributed.devices;
-  const bool is_number = devices.is_number_integer() && devices.get<int64_t>() >= 1;
-  if (distributed.on_gpu() && (is_number || is_device_list(devices))) {
-    if (inspect_cuda().problem.empty()) check_gpus(devices, problems);
-  } else if (is_device_list(devices)) {
-    problems.add("distributed.devices",
-                 fmt::format("found {}: a list names GPUs, and there is none here; give a number of processes",
-                             devices.dump()));
-  } else if (devices != "auto" && !is_number) {
-    problems.add("distributed.devices",
-                 fmt::format("found {}, expected \"auto\", a number of processes from 1, or a list of GPUs "
-                             "such as [0, 2]",
-                             devices.dump()));
-  }
-}
-
 void check_all(const RunConfig& config, Problems& problems) {
   check_model(config.model, problems);
   check_data(config.data, problems);
   check_train(config.train, problems);
-  check_distributed(config.distributed, problems);
+  config.distributed.check(problems);
   if (config.output_dir.empty())
     problems.add("output_dir", "is missing: the folder that the run is written to");
   const bool full = config.method.method->trains_whole_model();
   if (full && config.distributed.shard_base) {
-    problems.add("distributed.shard_base",
-                 "only a frozen base is held in parts, and method full trains it; use false or another method");
+    problems.add(
+        "distributed.shard_base",
+        "only a frozen base is held in parts, and method full trains it; use false or another method");
   }
   if (full && !config.method.adapter_path.empty())
     problems.add("method.adapter_path", "method full starts from no adapter; set model.path");
@@ -196,34 +153,6 @@ void MethodSettings::describe(Describer& d) {
   d.choice("save_dtype", save_dtype, dtype_words(),
            "Method full: type of the written weights; auto: the type they were loaded in.");
   if (method) method->describe(d);
-}
-
-void DistributedSettings::describe(Describer& d) {
-  d.choice("device", device, as_words({"auto", "cpu", "cuda"}), "Where to compute.");
-  d.field("devices", devices,
-          "Processes on this machine: a number, or a list of GPUs; auto: one a GPU, one on a CPU. Where torchrun, "
-          "srun or mpirun start them, auto.");
-  d.field("timeout_seconds", timeout_seconds,
-          "Time that a process waits for the others before the run ends with a message that names the missing "
-          "one.",
-          Range{.minimum = 1, .maximum = 1e6});
-  d.field("shard_base", shard_base,
-          "Each of n processes holds 1/n of the frozen weights; a layer is gathered while the one before computes, "
-          "and dropped after. Same results, less memory, more communication; nothing to do with one process.");
-}
-
-std::optional<int64_t> DistributedSettings::processes() const {
-  if (devices.is_number_integer()) return devices.get<int64_t>();
-  if (devices.is_array()) return static_cast<int64_t>(devices.size());
-  return std::nullopt;
-}
-
-bool DistributedSettings::on_gpu() const {
-  return device == "cuda" || (device == "auto" && inspect_cuda().problem.empty());
-}
-
-int64_t DistributedSettings::gpu_of(int64_t local_rank) const {
-  return devices.is_array() ? devices.at(static_cast<size_t>(local_rank)).get<int64_t>() : local_rank;
 }
 
 void RunConfig::describe(Describer& d) {

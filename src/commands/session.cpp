@@ -61,10 +61,11 @@ Session open_session(const SessionOptions& options) {
   }
   std::unique_ptr<Tokenizer> tokenizer = options.needs_tokenizer ? load_tokenizer(options.model) : nullptr;
   const at::Device device = open_device(options.device).device;
-  Session session{.base = load_model(options.model, resolve_dtype(options.dtype, device, options.model), device),
-                  .tokenizer = std::move(tokenizer),
-                  .adapter = {},
-                  .bypass = nullptr};
+  Session session{
+      .base = load_model(options.model, resolve_dtype(options.dtype, device, options.model), device),
+      .tokenizer = std::move(tokenizer),
+      .adapter = {},
+      .bypass = nullptr};
   if (options.adapter.empty()) return session;
   const AdapterExpectation expected{.base_fingerprint = session.base.fingerprint,
                                     .tokenizer_sha256 = session.tokenizer ? session.tokenizer->sha256() : "",

@@ -22,7 +22,7 @@ struct SessionOptions {
   std::string adapter;  ///< folder, or empty: the base alone
   std::string dtype = "auto";
   std::string device = "cpu";  ///< as open_device() takes it
-  bool force = false;  ///< use an adapter of another base or tokenizer all the same
+  bool force = false;          ///< use an adapter of another base or tokenizer all the same
   bool needs_tokenizer = true;
 };
 
@@ -38,7 +38,8 @@ Session open_session(const SessionOptions& options);
 /// Adds --device, which stands in for options.device ("auto" by default).
 void add_device_option(CLI::App& command, SessionOptions& options);
 
-/// The configuration with the tokenizer's BOS and EOS where it has none itself (Meta's folders of LLaMA 1 and 2).
+/// The configuration with the tokenizer's BOS and EOS where it has none itself (Meta's folders of LLaMA 1 and
+/// 2).
 LlamaConfig with_token_ids(LlamaConfig config, const Tokenizer& tokenizer);
 
 /// Throws UsageError that names the option when its text is not UTF-8.

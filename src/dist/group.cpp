@@ -56,7 +56,8 @@ std::string host_of(const std::string& member) {
   return member.substr(begin, member.find(',') - begin);
 }
 
-BackendPointer nccl_backend(const StorePointer& store, const Membership& membership, const ComputeDevice& device) {
+BackendPointer nccl_backend(const StorePointer& store, const Membership& membership,
+                            const ComputeDevice& device) {
   return device.cuda->connect_nccl(store, {.rank = membership.rank,
                                            .size = membership.size,
                                            .gpu = device.gpu(),

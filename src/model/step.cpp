@@ -12,8 +12,8 @@
 namespace excitor {
 namespace {
 
-/// A random generator of the device with this seed. That of a GPU is a copy of ATen's own, whose class has CUDA's
-/// headers: its numbers are others than a CPU's.
+/// A random generator of the device with this seed. That of a GPU is a copy of ATen's own, whose class has
+/// CUDA's headers: its numbers are others than a CPU's.
 at::Generator generator_of(at::Device device, uint64_t seed) {
   if (device.is_cpu()) return at::make_generator<at::CPUGeneratorImpl>(seed);
   at::Generator generator = at::globalContext().defaultGenerator(device).clone();
@@ -41,8 +41,7 @@ at::Tensor Step::dropout_mask(uint64_t stream, double p, const at::Tensor& x) co
   at::Tensor mask = at::empty({all.tokens(), x.size(1)}, x.options());
   for (int64_t i = 0; i < all.count(); ++i) {
     const uint64_t seed = Random(shared_->noise->key ^ stream, shared_->noise->segment_keys[i]).next_u64();
-    mask.narrow(0, all.begin(i), all.length(i))
-        .bernoulli_(1 - p, generator_of(x.device(), seed));
+    mask.narrow(0, all.begin(i), all.length(i)).bernoulli_(1 - p, generator_of(x.device(), seed));
   }
   mask.mul_(1 / (1 - p));
   return rows_.defined() ? mask.index_select(0, rows_) : mask;

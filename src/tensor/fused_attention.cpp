@@ -3,9 +3,9 @@
 // T tokens, L tokens of a segment, B of a block, n keys that a block sees, H query heads, G key/value heads,
 // g = H/G queries of a key, d head width.
 //
-// Batched products, and not ATen's flash attention for CPUs: that one multiplies tiles through MKL one by one.
-// Measured on 2 cores of an EPYC, 12 heads of 64, 245 tokens: 56 to 66 GFLOP/s, where batched products of the
-// same sizes run at 170 (fp32) and 600 (bf16).
+// Batched products, and not ATen's flash attention for CPUs: that one multiplies tiles through MKL one by
+// one. Measured on 2 cores of an EPYC, 12 heads of 64, 245 tokens: 56 to 66 GFLOP/s, where batched products
+// of the same sizes run at 170 (fp32) and 600 (bf16).
 #include <algorithm>
 #include <cmath>
 #include <limits>

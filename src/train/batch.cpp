@@ -9,7 +9,8 @@ namespace {
 
 at::Tensor to_tensor(const std::vector<int64_t>& values, at::Device device) {
   const auto size = static_cast<int64_t>(values.size());
-  return copy_to_device(at::from_blob(const_cast<int64_t*>(values.data()), {size}, at::kLong).clone(), device);
+  return copy_to_device(at::from_blob(const_cast<int64_t*>(values.data()), {size}, at::kLong).clone(),
+                        device);
 }
 
 }  // namespace

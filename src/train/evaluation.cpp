@@ -74,8 +74,9 @@ EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const S
   double sum = 0, labels = 0;
   for_each_micro_batch(data, model, [&](const LabelledBatch& batch, Counts counts) {
     const at::Tensor hidden = model.hidden(batch.tokens, {.bypass = bypass, .rows = batch.rows});
-    const at::Tensor loss = cross_entropy(hidden, model.head(bypass), batch.targets,
-                                          {.chunk_rows = logit_rows(model.config().vocab_size, model.device())});
+    const at::Tensor loss =
+        cross_entropy(hidden, model.head(bypass), batch.targets,
+                      {.chunk_rows = logit_rows(model.config().vocab_size, model.device())});
     if (counts == Counts::no) return;
     sum += loss.item<double>();
     labels += static_cast<double>(batch.labels());
@@ -87,7 +88,8 @@ EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const S
 Comparison compare_with_base(const Llama& model, const ModelBypass& bypass, const SharedDataset& data) {
   const at::NoGradGuard no_grad;
   constexpr int64_t kTensorsAtOnce = 4;  // two logits, two of their functions
-  const int64_t chunk = std::max<int64_t>(1, logit_rows(model.config().vocab_size, model.device()) / kTensorsAtOnce);
+  const int64_t chunk =
+      std::max<int64_t>(1, logit_rows(model.config().vocab_size, model.device()) / kTensorsAtOnce);
   Comparison result, ignored;
   double labels = 0;
   for_each_micro_batch(data, model, [&](const LabelledBatch& batch, Counts counts) {

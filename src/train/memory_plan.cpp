@@ -60,7 +60,8 @@ MemoryPlan plan_memory(const MemoryNeeds& needs) {
   constexpr int64_t kFloat = 4, kCopies = 4;  // value, gradient, two moments
   MemoryPlan plan;
   if (!needs.base_trains)
-    plan.weights = frozen_elements(model, needs.base_parts) * static_cast<int64_t>(c10::elementSize(needs.base_type));
+    plan.weights =
+        frozen_elements(model, needs.base_parts) * static_cast<int64_t>(c10::elementSize(needs.base_type));
   plan.trainables = kCopies * kFloat * count_parameters(needs.trainables);
   const int64_t layers =
       model.num_hidden_layers - lowest_adapted_layer(needs.trainables, model.num_hidden_layers);

@@ -47,6 +47,8 @@ struct DistributedSettings {
   bool on_gpu() const;
   /// The GPU of process `local_rank` of those on this machine.
   int64_t gpu_of(int64_t local_rank) const;
+  /// Adds what can't be: devices that are not there, values of no meaning.
+  void check(Problems& problems) const;
 };
 
 struct RunConfig {

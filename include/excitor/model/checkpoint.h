@@ -33,7 +33,8 @@ std::string base_fingerprint(const Weights& weights, const std::vector<WeightSha
 /// out stay in the mapping of their file. Throws CheckpointError that names file and tensor: missing, of
 /// another shape, not a floating type; weights left over that no LLaMA of this configuration has are reported
 /// by a warning.
-LoadedModel load_model(const std::filesystem::path& folder, at::ScalarType type, at::Device device = at::kCPU);
+LoadedModel load_model(const std::filesystem::path& folder, at::ScalarType type,
+                       at::Device device = at::kCPU);
 
 /// The type of most weights in a model's folder. Throws as load_model.
 at::ScalarType stored_type(const std::filesystem::path& folder);

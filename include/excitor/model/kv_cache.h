@@ -29,9 +29,9 @@ class KvCache {
   /// What the bypass computed in the first pass of this generation.
   std::shared_ptr<const PassState> pass_state;
 
-  /// A cache of parents.size() sequences, of which number i begins with all of sequence parents[i] (shared, not
-  /// copied, until it grows; pass_state is not taken along). With `transient`, what is appended is handed to
-  /// attention and forgotten: for one pass that nothing continues.
+  /// A cache of parents.size() sequences, of which number i begins with all of sequence parents[i] (shared,
+  /// not copied, until it grows; pass_state is not taken along). With `transient`, what is appended is handed
+  /// to attention and forgotten: for one pass that nothing continues.
   KvCache branch(const std::vector<int64_t>& parents, bool transient) const;
 
   /// Counts the new tokens once all layers have appended them.

@@ -60,8 +60,8 @@ struct LlamaConfig {
 LlamaConfig read_llama_config(const std::filesystem::path& folder);
 
 /// Ids that end an answer: eos_token_id of config.json and of generation_config.json, where chat models list
-/// further ones. None for a Meta folder before LLaMA 3: the tokenizer's EOS ends an answer in any case. Throws
-/// CheckpointError when the latter is damaged.
+/// further ones. None for a Meta folder before LLaMA 3: the tokenizer's EOS ends an answer in any case.
+/// Throws CheckpointError when the latter is damaged.
 std::vector<int64_t> read_end_ids(const std::filesystem::path& folder, const LlamaConfig& config);
 
 /// config.json as transformers 4 and 5 read it: rope in both spellings, `torch_dtype` and `dtype`.

@@ -82,8 +82,8 @@ using BaseWeight = std::function<at::Tensor(const std::string& name)>;
 ParameterSet initialise(const std::vector<ParameterSpec>& specs, uint64_t seed,
                         const at::TensorOptions& options, const BaseWeight& base);
 
-/// "self_attn.excitor_prompt" of "base_model.model.model.layers.3.self_attn.excitor_prompt": a name without the
-/// prefix of adapter files and without the layer, to put the same parameters of all layers together.
+/// "self_attn.excitor_prompt" of "base_model.model.model.layers.3.self_attn.excitor_prompt": a name without
+/// the prefix of adapter files and without the layer, to put the same parameters of all layers together.
 std::string name_inside_layer(std::string_view name);
 
 /// Fills `tensor` as `init` says from the stream of (seed, name); not for base_weight.

@@ -39,7 +39,8 @@ struct Comparison {
 /// exist for some rows at a time only.
 Comparison compare_with_base(const Llama& model, const ModelBypass& bypass, const SharedDataset& data);
 
-/// Rows of logits that exist at a time: about 64 MiB of fp32, on a GPU 1 GiB, as each product reads all of the head.
+/// Rows of logits that exist at a time: about 64 MiB of fp32, on a GPU 1 GiB, as each product reads all of
+/// the head.
 int64_t logit_rows(int64_t vocab_size, at::Device device = at::kCPU);
 
 }  // namespace excitor

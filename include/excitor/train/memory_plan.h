@@ -21,7 +21,7 @@ struct MemoryNeeds {
   int64_t micro_batch_tokens = 0;  ///< of the largest micro-batch
   bool recompute_layers = false;
   bool base_trains = false;  ///< method full: the frozen weights are not needed beside the trainable ones
-  int64_t base_parts = 1;    ///< distributed.shard_base: processes that each hold a part of the frozen weights
+  int64_t base_parts = 1;  ///< distributed.shard_base: processes that each hold a part of the frozen weights
 };
 
 /// Bytes of one process.

@@ -1,11 +1,11 @@
-// SIGINT and SIGTERM as a request that the work in progress polls, where a second one ends the process at once;
-// SIGUSR1 as a request to save and go on.
+// SIGINT and SIGTERM as a request that the work in progress polls, where a second one ends the process at
+// once; SIGUSR1 as a request to save and go on.
 #pragma once
 
 namespace excitor {
 
-/// Installs the handlers while it lives and restores the former ones afterwards. Inside the life of another one
-/// it changes nothing: a request that comes between two pieces of work is kept.
+/// Installs the handlers while it lives and restores the former ones afterwards. Inside the life of another
+/// one it changes nothing: a request that comes between two pieces of work is kept.
 class StopSignals {
  public:
   StopSignals();
