@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,17 +34,21 @@ inline Place place(int64_t rank, int64_t size, int64_t port) {
       .rank = rank, .size = size, .local_rank = rank, .local_size = size, .port = port, .source = "the test"};
 }
 
-/// Runs `work` in a thread for each member of a group; what each of them threw, or "".
+/// Runs `work` in a thread for each member of a group; what each of them threw, or "". Rank 0, which keeps
+/// the group's notes, stays until all have ended, as a launcher does; the others leave with their thread.
 inline std::vector<std::string> as_group(int64_t size, const std::function<void(Group&)>& work,
                                          std::chrono::milliseconds limit = std::chrono::seconds(20)) {
   const int64_t port = free_port();
   std::vector<std::string> errors(size);
+  std::unique_ptr<Group> first;
   std::vector<std::thread> threads;
   for (int64_t rank = 0; rank < size; ++rank) {
     threads.emplace_back([&, rank] {
       try {
-        Group group(place(rank, size, port), limit);
-        work(group);
+        auto group = std::make_unique<Group>(place(rank, size, port), limit);
+        Group& member = *group;
+        if (rank == 0) first = std::move(group);
+        work(member);
       } catch (const std::exception& error) {
         errors[rank] = error.what();
       }
