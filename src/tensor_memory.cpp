@@ -3,8 +3,10 @@
 // A step takes and gives back every activation. With glibc's malloc it spends a fifth of its time on that,
 // and the heap grows for a thousand steps: oneDNN keeps small objects between the activations, so that the
 // free memory around them never joins to the size that the next step, of another length, asks for. jemalloc
-// for the program and an arena for tensors, whose free memory is kept and joined, end both. Measured: 134M
-// model, LoRA, bf16, 1055 against 895 tokens/s, 1.05 against 1.6 GiB.
+// for the program and an arena for tensors, whose free memory is kept and joined, hold that down. Measured,
+// tiny-en, 300 steps: the peak grows after step 50 from 500 to 511 MiB, with glibc's malloc from 563 to 840.
+// The price is memory that oneDNN's buffers and tensors no longer share: 1.40 GiB beside 1.07 without the
+// arena (134M model, LoRA, bf16).
 #include <jemalloc/jemalloc.h>
 
 #include <stdexcept>
