@@ -27,6 +27,7 @@ constexpr OriginKey kOriginKeys[] = {{"base_model_name_or_path", &AdapterOrigin:
                                      {"base_fingerprint", &AdapterOrigin::base_fingerprint},
                                      {"tokenizer_sha256", &AdapterOrigin::tokenizer_sha256}};
 constexpr const char* kTemplateKey = "prompt_template";
+constexpr const char* kVisionKey = "vision";
 
 Json adapter_config(Method& method, const AdapterOrigin& origin) {
   Json json = {{"peft_type", method.peft_type()}, {"task_type", "CAUSAL_LM"}, {"inference_mode", true}};
@@ -34,6 +35,10 @@ Json adapter_config(Method& method, const AdapterOrigin& origin) {
     if (!(origin.*value).empty()) json[key] = origin.*value;
   }
   if (origin.prompt_template != "") json[kTemplateKey] = origin.prompt_template;
+  if (origin.vision) {
+    VisionOrigin vision = *origin.vision;
+    json[kVisionKey] = write_settings([&](Describer& d) { vision.describe(d); });
+  }
   json.update(write_settings([&](Describer& d) { method.describe(d); }));
   json["bos_eos_policy"] = "prompt = BOS + tokens; answer = tokens + EOS";
   return json;
@@ -61,6 +66,14 @@ Json method_settings(const Json& config, Method& method) {
     if (config.contains(key)) settings[key] = config[key];
   }
   return settings;
+}
+
+std::optional<VisionOrigin> read_vision_origin(const Json& config, Problems& problems) {
+  if (!config.contains(kVisionKey) || config[kVisionKey].is_null()) return std::nullopt;
+  VisionOrigin vision;
+  read_settings(
+      config[kVisionKey], [&](Describer& d) { vision.describe(d); }, {.path = kVisionKey}, problems);
+  return vision;
 }
 
 Json read_adapter_config(const fs::path& folder) {
@@ -163,6 +176,7 @@ AdapterSettings read_adapter_method(const fs::path& folder) {
   read_settings(
       method_settings(config, *adapter.method), [&](Describer& d) { adapter.method->describe(d); }, {},
       problems);
+  adapter.origin.vision = read_vision_origin(config, problems);
   problems.throw_if_any((folder / "adapter_config.json").string());
   for (const auto& [key, value] : kOriginKeys) {
     if (config.contains(key) && config[key].is_string())

@@ -78,9 +78,11 @@ int64_t ImageEncoder::width() const {
 }
 
 Json ImageEncoder::key() const {
-  return {{"version", kEncodingVersion},          {"tower", loaded_.fingerprint},
-          {"dtype", dtype_name(type())},          {"preprocessing", how_.json()},
-          {"features", feature_kind_name(kind_)}, {"layers", layers_}};
+  Json key = {{"version", kEncodingVersion},          {"tower", loaded_.fingerprint},
+              {"dtype", dtype_name(type())},          {"preprocessing", how_.json()},
+              {"features", feature_kind_name(kind_)}, {"layers", layers_}};
+  if (how_.channels == ChannelOrder::bgr) key["image_channels"] = "bgr";
+  return key;
 }
 
 at::Tensor ImageEncoder::encode(const at::Tensor& pixels) const {
@@ -96,12 +98,15 @@ at::Tensor ImageEncoder::encode(const at::Tensor& pixels) const {
   return tokens.squeeze(0).contiguous();
 }
 
-ImageEncoder open_image_encoder(const std::filesystem::path& folder, at::ScalarType type,
-                                const FeatureSettings& settings) {
+ImageEncoder open_image_encoder(const std::filesystem::path& folder, const EncoderOptions& options) {
   const int64_t image_size = read_clip_config(folder).image_size;
-  Preprocessing how = read_preprocessing(folder, image_size);
+  Preprocessing how =
+      options.preprocessing
+          ? Preprocessing::from_json(*options.preprocessing, "the recorded preprocessing", image_size)
+          : read_preprocessing(folder, image_size);
+  how.channels = options.channels;
   how.check_fits(image_size, folder);
-  return ImageEncoder(load_clip_tower(folder, type), std::move(how), settings);
+  return ImageEncoder(load_clip_tower(folder, options.type), std::move(how), options.features);
 }
 
 }  // namespace excitor

@@ -51,7 +51,7 @@ void normalise(const Image& image, const Preprocessing& how, float* target) {
   const int64_t pixels = image.width * image.height;
   for (size_t c = 0; c < 3; ++c) {
     const auto values = channel_values(how, c);
-    const uint8_t* source = image.rgb.data() + c;
+    const uint8_t* source = image.rgb.data() + (how.channels == ChannelOrder::bgr ? 2 - c : c);
     for (int64_t i = 0; i < pixels; ++i) *target++ = values[source[3 * i]];
   }
 }

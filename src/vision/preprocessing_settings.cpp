@@ -114,6 +114,12 @@ void set_crop(const PreprocessorFile& file, Preprocessing& how, Problems& proble
 
 }  // namespace
 
+const std::vector<std::pair<std::string, ChannelOrder>>& channel_order_words() {
+  static const std::vector<std::pair<std::string, ChannelOrder>> kWords{{"rgb", ChannelOrder::rgb},
+                                                                        {"bgr", ChannelOrder::bgr}};
+  return kWords;
+}
+
 Preprocessing Preprocessing::clip(int64_t size) {
   Preprocessing how;
   how.shortest_edge = how.height = how.width = size;

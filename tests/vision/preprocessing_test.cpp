@@ -127,5 +127,14 @@ TEST(PreprocessingSettings, SurviveJson) {
   EXPECT_EQ(Preprocessing::from_json(plain.json(), "x", 224).json(), plain.json());
 }
 
+TEST(Preprocess, ShowsBlueInThePlaceOfRedWhereTheTowerWasShownBgr) {
+  Image image = noise_picture(24, 24, 3);
+  Preprocessing how = Preprocessing::clip(24);
+  const at::Tensor rgb = preprocess(image, how);
+  for (size_t i = 0; i < image.rgb.size(); i += 3) std::swap(image.rgb[i], image.rgb[i + 2]);
+  how.channels = ChannelOrder::bgr;
+  EXPECT_TRUE(preprocess(image, how).equal(rgb));
+}
+
 }  // namespace
 }  // namespace excitor

@@ -1,12 +1,17 @@
 // A small random tower.
 #pragma once
 
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <nlohmann/json.hpp>
 
 #include <excitor/tensor/linear.h>
+#include <excitor/tensor/safetensors.h>
+#include <excitor/util/files.h>
 #include <excitor/util/random.h>
 #include <excitor/vision/image_encoder.h>
 
@@ -59,6 +64,42 @@ inline LoadedTower tiny_tower(uint64_t seed = 0) {
 
 inline ImageEncoder tiny_encoder(const FeatureSettings& settings = {}, uint64_t seed = 0) {
   return ImageEncoder(tiny_tower(seed), Preprocessing::clip(kTinyImage), settings);
+}
+
+/// A folder of such a tower, as Hugging Face writes it.
+inline void write_tiny_tower(const std::filesystem::path& folder, uint64_t seed = 0, int64_t width = 8) {
+  std::filesystem::create_directories(folder);
+  const Json config = {{"model_type", "clip_vision_model"},
+                       {"hidden_size", width},
+                       {"intermediate_size", 12},
+                       {"num_hidden_layers", 2},
+                       {"num_attention_heads", 2},
+                       {"image_size", kTinyImage},
+                       {"patch_size", 16}};
+  write_file_atomically(folder / "config.json", config.dump());
+  std::vector<NamedTensor> tensors;
+  const auto add = [&](const std::string& name, at::IntArrayRef shape) {
+    tensors.push_back({name, random_weight(shape, name, seed)});
+  };
+  const auto add_linear = [&](const std::string& name, int64_t out, int64_t in) {
+    add(name + ".weight", {out, in}), add(name + ".bias", {out});
+  };
+  const std::string root = "vision_model.";
+  add(root + "embeddings.class_embedding", {width});
+  add(root + "embeddings.patch_embedding.weight", {width, 3, 16, 16});
+  add(root + "embeddings.position_embedding.weight", {5, width});
+  for (const char* norm : {"pre_layrnorm", "post_layernorm"})
+    add(root + norm + ".weight", {width}), add(root + norm + ".bias", {width});
+  for (const char* layer : {"encoder.layers.0.", "encoder.layers.1."}) {
+    for (const char* norm : {"layer_norm1", "layer_norm2"})
+      add(root + layer + norm + ".weight", {width}), add(root + layer + norm + ".bias", {width});
+    for (const char* site : {"q", "k", "v", "out"})
+      add_linear(root + layer + "self_attn." + site + "_proj", width, width);
+    add_linear(root + layer + "mlp.fc1", 12, width);
+    add_linear(root + layer + "mlp.fc2", width, 12);
+  }
+  add("visual_projection.weight", {6, width});
+  write_safetensors(folder / "model.safetensors", tensors);
 }
 
 }  // namespace excitor

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/methods/method.h>
+#include <excitor/methods/vision_origin.h>
 #include <excitor/model/llama_config.h>
 #include <excitor/tensor/parameter_set.h>
 
@@ -22,7 +24,8 @@ struct AdapterOrigin {
   std::string base_model_name_or_path;
   std::string base_fingerprint;
   std::string tokenizer_sha256;
-  Json prompt_template = "";  ///< a name or an object (PromptTemplate)
+  Json prompt_template = "";                ///< a name or an object (PromptTemplate)
+  std::optional<VisionOrigin> vision = {};  ///< of methods whose visual() is set
 
   /// The template in one line: its name, or the object as JSON.
   std::string template_text() const;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,9 @@ class ImageEncoder {
   int64_t width() const;
   at::ScalarType type() const { return loaded_.tower.type(); }
   const Preprocessing& preprocessing() const { return how_; }
+  FeatureKind kind() const { return kind_; }
+  const std::vector<int64_t>& layers() const { return layers_; }  ///< ascending, from 0
+  const std::string& tower_fingerprint() const { return loaded_.fingerprint; }
   /// All that features depend on besides the image.
   Json key() const;
 
@@ -51,12 +55,19 @@ class ImageEncoder {
   LoadedTower loaded_;
   Preprocessing how_;
   FeatureKind kind_;
-  std::vector<int64_t> layers_;  ///< ascending, from 0
+  std::vector<int64_t> layers_;
+};
+
+/// How a tower is opened.
+struct EncoderOptions {
+  at::ScalarType type = at::kFloat;  ///< of the tower's weights and activations
+  ChannelOrder channels = ChannelOrder::rgb;
+  std::optional<Json> preprocessing = {};  ///< as Preprocessing::json() wrote it, instead of the folder's own
+  FeatureSettings features = {};
 };
 
 /// Tower and preprocessing of a folder. Throws as load_clip_tower() and read_preprocessing(), and
 /// CheckpointError where the two do not fit each other.
-ImageEncoder open_image_encoder(const std::filesystem::path& folder, at::ScalarType type,
-                                const FeatureSettings& settings);
+ImageEncoder open_image_encoder(const std::filesystem::path& folder, const EncoderOptions& options);
 
 }  // namespace excitor

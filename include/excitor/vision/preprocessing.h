@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -14,6 +15,12 @@
 #include <excitor/vision/image.h>
 
 namespace excitor {
+
+/// The order in which a picture's channels meet the tower's first, second and third. The released Adapter V2
+/// was trained on BGR, as OpenCV reads files, by a tower that knows RGB.
+enum class ChannelOrder { rgb, bgr };
+/// {"rgb", "bgr"}, for Describer::choice().
+const std::vector<std::pair<std::string, ChannelOrder>>& channel_order_words();
 
 /// What preprocessor_config.json says; the defaults are CLIP's. Resizing is PIL's antialiased bicubic.
 struct Preprocessing {
@@ -26,12 +33,14 @@ struct Preprocessing {
   double rescale_factor = 1.0 / 255;
   std::array<double, 3> mean{0.48145466, 0.4578275, 0.40821073};
   std::array<double, 3> deviation{0.26862954, 0.26130258, 0.27577711};
+  /// Not of that file: blue takes the place (mean and deviation, too) of red with bgr.
+  ChannelOrder channels = ChannelOrder::rgb;
 
   /// CLIP's for a tower whose images are `size` wide and high.
   static Preprocessing clip(int64_t size);
   /// Throws CheckpointError that names `folder` unless a tower of images of this size takes what comes out.
   void check_fits(int64_t image_size, const std::filesystem::path& folder) const;
-  /// All of it in preprocessor_config.json's own terms, for adapters and cache keys.
+  /// All of it but the channels in preprocessor_config.json's own terms, for adapters and cache keys.
   Json json() const;
   /// The reverse; `name` stands in messages. Absent keys keep CLIP's values for `image_size`. Throws
   /// CheckpointError: wrong types and values, an interpolation other than bicubic, no fixed size.
