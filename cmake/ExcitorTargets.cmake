@@ -49,7 +49,8 @@ function(excitor_test folder)
 endfunction()
 
 function(excitor_compile_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers ${EXCITOR_PCH_OPTIONS})
+  target_compile_options(${target} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-missing-field-initializers;${EXCITOR_PCH_OPTIONS}>")
 endfunction()
 
 # Gives `target` the precompiled header of the first library behind `dependencies` that uses LibTorch, if any does.

@@ -49,6 +49,11 @@ void DistributedSettings::describe(Describer& d) {
           "Each of n processes holds 1/n of the frozen weights; a layer is gathered while the one before "
           "computes, and dropped after. Same results, less memory, more communication; nothing to do with "
           "one process.");
+  d.field("gpu_memory_fraction", gpu_memory_fraction,
+          "Share of its GPU's memory that a process may take; beyond it micro-batches are split as when "
+          "memory runs "
+          "out.",
+          Range{.minimum = 0, .maximum = 1, .open_minimum = true});
 }
 
 std::optional<int64_t> DistributedSettings::processes() const {

@@ -150,7 +150,8 @@ Json json_of(const Cuda& cuda) {
                     {"free_bytes", gpu.properties.free_bytes},
                     {"bf16_tflops", gpu.bf16_tflops},
                     {"correct", gpu.correct},
-                    {"from_host_gb_per_s", gpu.from_host_gb_per_s}});
+                    {"from_host_gb_per_s", gpu.from_host_gb_per_s},
+                    {"from_first_gb_per_s", gpu.from_first_gb_per_s}});
   }
   return {{"driver", cuda.state.driver},
           {"module", cuda.state.module ? Json(cuda.state.module->string()) : Json()},
@@ -196,7 +197,9 @@ void print_gpus(const Cuda& cuda) {
     line("gpu",
          fmt::format("{}, {:.1f} of {:.1f} GiB free, bf16 {:.0f} TFLOP/s, from main memory {:.1f} GB/s",
                      p.name, p.free_bytes / kGiB, p.total_bytes / kGiB, gpu.bf16_tflops,
-                     gpu.from_host_gb_per_s));
+                     gpu.from_host_gb_per_s) +
+             (gpu.from_first_gb_per_s > 0 ? fmt::format(", from GPU 0 {:.1f} GB/s", gpu.from_first_gb_per_s)
+                                          : ""));
   }
   if (!cuda.nccl.empty()) line("NCCL", cuda.nccl);
 }

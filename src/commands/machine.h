@@ -40,9 +40,10 @@ std::vector<std::pair<std::string, std::optional<std::string>>> thread_environme
 /// A GPU at work.
 struct Gpu {
   GpuProperties properties;
-  double bf16_tflops = 0;         ///< of matrix products [4096,4096]
-  bool correct = false;           ///< the product of known matrices was what it must be
-  double from_host_gb_per_s = 0;  ///< copying page-locked memory to it
+  double bf16_tflops = 0;          ///< of matrix products [4096,4096]
+  bool correct = false;            ///< the product of known matrices was what it must be
+  double from_host_gb_per_s = 0;   ///< copying page-locked memory to it
+  double from_first_gb_per_s = 0;  ///< copying memory of GPU 0 to it; 0 for GPU 0 itself
 };
 /// What there is of CUDA, and what the GPUs do.
 struct Cuda {

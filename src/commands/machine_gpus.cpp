@@ -39,6 +39,11 @@ Gpu try_gpu(const ComputeDevice& device, double seconds) {
   const at::Tensor there = at::empty({kBytes}, at::TensorOptions(at::kByte).device(device.device));
   const double copies = calls_per_second(device, seconds, [&] { there.copy_(host, /*non_blocking=*/true); });
   gpu.from_host_gb_per_s = static_cast<double>(kBytes) * copies / 1e9;
+  if (device.gpu() == 0) return gpu;
+  const at::Tensor on_first =
+      at::empty({kBytes}, at::TensorOptions(at::kByte).device(c10::Device(c10::kCUDA, 0)));
+  const double moves = calls_per_second(device, seconds, [&] { there.copy_(on_first); });
+  gpu.from_first_gb_per_s = static_cast<double>(kBytes) * moves / 1e9;
   return gpu;
 }
 
@@ -53,6 +58,7 @@ Cuda inspect_gpus(double seconds) {
       const ComputeDevice device = open_gpu(gpu);
       cuda.nccl = device.cuda->nccl_version();
       cuda.gpus.push_back(try_gpu(device, seconds));
+      device.cuda->try_nccl(gpu);
     }
   } catch (const std::exception& error) {
     const std::string text = error.what();

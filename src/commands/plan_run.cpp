@@ -17,7 +17,8 @@ int64_t largest_micro_batch_tokens(const RunConfig& config, const Dataset& datas
 
 MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dataset& dataset,
                     int64_t processes) {
-  const at::ScalarType base_type = resolve_dtype(config.model.dtype);
+  const at::Device device(config.distributed.on_gpu() ? at::kCUDA : at::kCPU);
+  const at::ScalarType base_type = resolve_dtype(config.model.dtype, device, config.model.path);
   const Method& method = *config.method.method;
   const auto trainables = method.parameters(model);
   return plan_memory({.model = model,

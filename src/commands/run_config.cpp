@@ -116,10 +116,17 @@ void check_train(const TrainSettings& train, Problems& problems) {
   }
 }
 
+void check_profile(const std::optional<ProfileSettings>& profile, Problems& problems) {
+  if (!profile || profile->last_step >= profile->first_step) return;
+  problems.add("logging.profile.last_step",
+               fmt::format("found {}, before first_step {}", profile->last_step, profile->first_step));
+}
+
 void check_all(const RunConfig& config, Problems& problems) {
   check_model(config.model, problems);
   check_data(config.data, problems);
   check_train(config.train, problems);
+  check_profile(config.logging.profile, problems);
   config.distributed.check(problems);
   if (config.output_dir.empty())
     problems.add("output_dir", "is missing: the folder that the run is written to");

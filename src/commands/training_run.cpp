@@ -143,7 +143,7 @@ void TrainingRun::make_parameters() {
 }
 
 std::unique_ptr<Trainer> TrainingRun::make_trainer() {
-  at::globalContext().setDeterministicAlgorithms(config_.train.deterministic, /*warn_only=*/true);
+  at::globalContext().setDeterministicAlgorithms(is_deterministic(), /*warn_only=*/true);
   return std::make_unique<Trainer>(TrainingTask{.communicator = *communicator_,
                                                 .model = base_->model,
                                                 .bypass = *bypass_,
@@ -180,9 +180,12 @@ void TrainingRun::train(Trainer& trainer) {
   if (first_step == 0) evaluate(trainer);
   probe_memory(trainer);
   last_save_ = std::chrono::steady_clock::now();
+  StepProfile profile(is_first() ? config_.logging.profile : std::nullopt, folder_.path() / "trace.json");
   int64_t tokens = 0;
   while (!trainer.finished() && !should_stop_early()) {
+    profile.begin(trainer.steps_done() + 1);
     const StepMetrics step = trainer.step();
+    end_profiled_step(profile, step.step);
     tokens += step.tokens;
     record_step(step);
     check_all_moved(trainer);
@@ -206,6 +209,15 @@ void TrainingRun::train(Trainer& trainer) {
          "run");
   write_report();
   folder_.checkpoints().remove_all();
+}
+
+void TrainingRun::end_profiled_step(StepProfile& profile, int64_t step) {
+  if (!profile.is_recording()) return;
+  if (device_.cuda) device_.cuda->synchronise(device_.gpu());
+  if (!profile.end(step)) return;
+  clear_progress();
+  log::info(fmt::format("the trace of steps {} to {} lies in {}", config_.logging.profile->first_step, step,
+                        (folder_.path() / "trace.json").string()));
 }
 
 void TrainingRun::probe_memory(Trainer& trainer) const {

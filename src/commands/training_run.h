@@ -16,6 +16,7 @@
 #include <excitor/train/progress.h>
 #include <excitor/train/run_folder.h>
 #include <excitor/train/run_record.h>
+#include <excitor/train/step_profile.h>
 #include <excitor/train/trainer.h>
 #include <excitor/util/files.h>
 
@@ -62,6 +63,8 @@ class TrainingRun {
   /// Makes the device ready that this process computes on; says when "auto" falls back to the CPU.
   void choose_device();
   void load_data();
+  bool is_deterministic() const { return config_.train.deterministic.value_or(!asks_for_gpu()); }
+  bool asks_for_gpu() const { return config_.distributed.on_gpu(); }
   /// What is loaded beside the base, into `inputs`.
   void read_data(SharedInputs& inputs) const;
   std::shared_ptr<LoadedModel> read_base() const;
@@ -82,6 +85,7 @@ class TrainingRun {
   /// Makes place on the terminal for a message.
   void clear_progress();
   void probe_memory(Trainer& trainer) const;
+  void end_profiled_step(StepProfile& profile, int64_t step);
   /// Saves when steps, seconds or a signal ask for it; throws Interrupted after SIGINT or SIGTERM.
   void save_if_due(const Trainer& trainer, const StepRequests& requests);
   void save_or_warn(const Trainer& trainer, bool must_save);

@@ -1,4 +1,6 @@
 // What a training run loads: tokenizer, data and base, or those of the run before it in a sweep.
+#include <cstdlib>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -25,10 +27,13 @@ void log_data(const std::string& what, const LoadedDataset& loaded) {
 }  // namespace
 
 void TrainingRun::choose_device() {
-  if (config_.distributed.on_gpu())
+  // cuBLAS asks for this before its first use, to give the same bits each time.
+  if (asks_for_gpu() && is_deterministic()) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  if (asks_for_gpu())
     device_ = open_gpu(config_.distributed.gpu_of(group_.place().local_rank));
   else
     device_ = open_device(config_.distributed.device);
+  if (device_.cuda) device_.cuda->limit_memory(device_.gpu(), config_.distributed.gpu_memory_fraction);
 }
 
 void TrainingRun::load_data() {

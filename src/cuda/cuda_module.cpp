@@ -65,6 +65,7 @@ class LoadedCudaModule final : public CudaModule {
   }
 
   std::string nccl_version() const override { return linked_nccl_version(); }
+  void try_nccl(int64_t gpu) override { try_nccl_alone(gpu); }
   c10::intrusive_ptr<c10d::Backend> connect_nccl(const c10::intrusive_ptr<c10d::Store>& store,
                                                  const NcclMember& member) override {
     return make_nccl_backend(store, member);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/mul.h>
@@ -90,10 +89,7 @@ at::Tensor AdaptionPrompt::add_to(const at::Tensor& attended, const at::Tensor& 
 }
 
 at::Tensor AdaptionPrompt::attend(const at::Tensor& q, const KeysAndValues& prompt) {
-  const auto heads_first = [](const at::Tensor& x) { return x.transpose(0, 1).unsqueeze(0); };
-  const at::Tensor seen = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
-      heads_first(q), heads_first(prompt.first), heads_first(prompt.second)));  // [1,H,T,d]
-  return seen.squeeze(0).transpose(0, 1);
+  return prompt_attention(q, prompt.first, prompt.second);  // [T,H,d]
 }
 
 AdaptionPrompt::KeysAndValues AdaptionPrompt::keys_and_values(const at::Tensor& q, const Step& step,

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <optional>
 
-#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/mul.h>
 #include <fmt/format.h>
@@ -87,13 +86,11 @@ class ExcitorLayer : public LayerBypass {
   /// softmax(hint Pᵀ/√d) P. hint [n,G·d], prompt [K,G·d] -> [n,G,d].
   at::Tensor attend(const at::Tensor& hint, const at::Tensor& prompt, int64_t key_heads) const {
     const int64_t heads = settings_.prompt_attention == PromptAttention::per_head ? key_heads : 1;
-    const auto split = [heads](const at::Tensor& y) {  // [n,G·d] -> [1,heads,n,·]
-      return y.view({y.size(0), heads, -1}).transpose(0, 1).unsqueeze(0);
-    };
+    const auto split = [heads](const at::Tensor& y) {
+      return y.view({y.size(0), heads, -1});
+    };  // [n,heads,·]
     const at::Tensor keys = split(prompt);
-    const at::Tensor extra =
-        std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(split(hint), keys, keys));
-    return extra.squeeze(0).transpose(0, 1).reshape({hint.size(0), key_heads, -1});
+    return prompt_attention(split(hint), keys, keys).reshape({hint.size(0), key_heads, -1});
   }
 
   ExcitorTensors tensors_;

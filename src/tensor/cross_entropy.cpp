@@ -3,15 +3,15 @@
 #include <algorithm>
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_softmax.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/full_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <excitor/tensor/autograd.h>
 #include <excitor/tensor/fused.h>
 #include <excitor/tensor/matmul.h>
+
+#include "device_operators.h"
 
 namespace excitor {
 namespace {
@@ -34,20 +34,11 @@ class ChunkedLoss {
 
   /// Rows [begin, begin + c). targets [c].
   void add(int64_t begin, const at::Tensor& targets) {
-    const at::Tensor rows = hidden_.narrow(0, begin, targets.size(0));                               // [c,D]
-    const at::Tensor raw = matrix_.defined() ? matmul_nt(rows, matrix_) : head_.frozen.apply(rows);  // [c,V]
-    at::Tensor logits = raw.to(loss_type(raw));
-    const at::Tensor index = targets.unsqueeze(1);      // [c,1]
-    const at::Tensor chosen = logits.gather(1, index);  // [c,1]
-    const at::Tensor top = logits.amax(1, true);        // [c,1]
-    // One vectorised pass; the largest probability is at least 1/V, so its logarithm gives the normaliser.
-    const at::Tensor p = logits.is_cpu() ? at::_softmax_out(logits, logits, 1, /*half_to_float=*/false)
-                                         : at::_softmax(logits, 1, /*half_to_float=*/false);  // [c,V]
-    total_.add_(top.sub(p.amax(1, true).log_()).sub_(chosen).sum(), weight_);
-    if (!hidden_grad_.defined() && !head_grad_.defined()) return;
-
-    p.scatter_add_(1, index, at::full_like(chosen, -1));  // softmax - one-hot
-    const at::Tensor grad = p.mul_(weight_).to(rows.scalar_type());
+    const at::Tensor rows = hidden_.narrow(0, begin, targets.size(0));                            // [c,D]
+    at::Tensor logits = matrix_.defined() ? matmul_nt(rows, matrix_) : head_.frozen.apply(rows);  // [c,V]
+    const bool needs_grad = hidden_grad_.defined() || head_grad_.defined();
+    total_.add_(operators::softmax_cross_entropy_(logits, targets, weight_, needs_grad), weight_);
+    const at::Tensor& grad = logits;  // overwritten, [c,V]
     if (hidden_grad_.defined()) {
       hidden_grad_.narrow(0, begin, targets.size(0))
           .copy_(matrix_.defined() ? matmul_nn(grad, matrix_) : head_.frozen.apply_transposed(grad));

@@ -186,6 +186,13 @@ at::Tensor as_one_batch(const at::Tensor& x) {
 
 }  // namespace
 
+at::Tensor prompt_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  if (!q.is_cpu()) return dispatched_attention(q, k, v, /*mask=*/std::nullopt, /*is_causal=*/false);
+  const auto result =
+      at::_scaled_dot_product_flash_attention_for_cpu(as_one_batch(q), as_one_batch(k), as_one_batch(v));
+  return std::get<0>(result).squeeze(0).transpose(0, 1);
+}
+
 at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const at::NoGradGuard no_grad;
   const int64_t tokens = q.size(0), total = k.size(0);

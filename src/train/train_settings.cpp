@@ -46,7 +46,10 @@ void TrainSettings::describe(Describer& d) {
       "gradient_checkpointing", gradient_checkpointing,
       "Compute each layer again in the backward pass instead of keeping its activations: less memory, about "
       "a third slower, the same result.");
-  d.field("deterministic", deterministic, "The same configuration gives the same bits on the same machine.");
+  d.field("deterministic", deterministic,
+          "The same configuration gives the same bits on the same machine; default: true on a CPU, false on "
+          "a GPU, "
+          "where it costs speed.");
   d.field(
       "max_nonfinite_steps", max_nonfinite_steps,
       "Steps whose loss or gradients are not finite are left out; after this many in a row the run stops.",
@@ -83,9 +86,17 @@ void ForgettingSettings::describe(Describer& d) {
           "Held-out text: a text file with blank lines between documents, or JSONL with rows {\"text\"}.");
 }
 
+void ProfileSettings::describe(Describer& d) {
+  d.field("first_step", first_step, "The first step that is recorded, counted from 1.", kAtLeastOne);
+  d.field("last_step", last_step, "The last one.", kAtLeastOne);
+}
+
 void LoggingSettings::describe(Describer& d) {
   d.field("tensorboard", tensorboard, "Also write an event file for TensorBoard.");
   d.field("logging_steps", logging_steps, "Optimiser steps between lines of metrics.jsonl.", kAtLeastOne);
+  d.optional_object("profile", profile,
+                    "Record some steps (operators, kernels, memory copies) in trace.json of output_dir, for "
+                    "ui.perfetto.dev or chrome://tracing.");
 }
 
 void CheckpointSettings::describe(Describer& d) {

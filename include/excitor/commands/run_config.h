@@ -38,8 +38,9 @@ struct MethodSettings {
 struct DistributedSettings {
   std::string device = "auto";
   Json devices = "auto";
-  double timeout_seconds = 600;  ///< that processes wait for each other
-  bool shard_base = false;       ///< each process holds a part of the frozen weights
+  double timeout_seconds = 600;    ///< that processes wait for each other
+  bool shard_base = false;         ///< each process holds a part of the frozen weights
+  double gpu_memory_fraction = 1;  ///< of a GPU's memory, that its process may take
   void describe(Describer& d);
   /// The processes that `devices` asks for on this machine; nothing for "auto".
   std::optional<int64_t> processes() const;

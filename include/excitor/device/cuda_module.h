@@ -58,6 +58,9 @@ class CudaModule {
 
   /// "2.28.9"
   virtual std::string nccl_version() const = 0;
+  /// Adds up a tensor over a group of one process on the GPU. Throws c10::Error when NCCL fails, and
+  /// std::runtime_error when the sum is wrong.
+  virtual void try_nccl(int64_t gpu) = 0;
   /// c10d's NCCL backend over the group's store, once all processes are there. Its operations return when
   /// they are done, and throw after the time limit.
   virtual c10::intrusive_ptr<c10d::Backend> connect_nccl(const c10::intrusive_ptr<c10d::Store>& store,

@@ -48,6 +48,10 @@ at::Tensor rotate_half(const at::Tensor& x, const at::Tensor& cos, const at::Ten
 at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const Segments& segments);
 
+/// softmax(q kᵀ/√d) v over prompts: every token sees all of them. Known to autograd. q [T,H,d], k and v
+/// [K,G,d] -> [T,H,d].
+at::Tensor prompt_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
+
 /// Attention of the last T tokens of one sequence of S >= T tokens, for decoding. q [T,H,d], k and v [S,G,d]
 /// -> [T,H,d]. No backward pass.
 at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);

@@ -35,9 +35,9 @@ struct TrainSettings {
   int64_t seed = 0;
   Precision precision = Precision::automatic;  ///< of the activations
   bool gradient_checkpointing = false;
-  bool deterministic = true;
-  int64_t max_nonfinite_steps = 10;  ///< in a row, before the run stops
-  std::optional<bool> memory_probe;  ///< default: for runs of more than 100 steps
+  std::optional<bool> deterministic;  ///< default: true on a CPU, false on a GPU
+  int64_t max_nonfinite_steps = 10;   ///< in a row, before the run stops
+  std::optional<bool> memory_probe;   ///< default: for runs of more than 100 steps
   void describe(Describer& d);
   /// Examples of one optimiser step.
   int64_t examples_per_step(int64_t processes) const;
@@ -60,9 +60,17 @@ struct EvalSettings {
   void describe(Describer& d);
 };
 
+/// Steps that LibTorch's profiler records, counted from 1.
+struct ProfileSettings {
+  int64_t first_step = 10;
+  int64_t last_step = 12;
+  void describe(Describer& d);
+};
+
 struct LoggingSettings {
   bool tensorboard = false;   ///< also write an event file for TensorBoard
   int64_t logging_steps = 1;  ///< steps between lines of metrics.jsonl
+  std::optional<ProfileSettings> profile;
   void describe(Describer& d);
 };
 
