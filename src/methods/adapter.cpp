@@ -20,6 +20,11 @@ class AdapterLayer : public LayerBypass {
     });
   }
 
+  std::vector<at::Tensor> project_all(std::span<const Projection> sites, const LayerWeights& weights,
+                                      const at::Tensor& x, const Step&) const override {
+    return frozen_projections(sites, weights, x);
+  }
+
  private:
   AdaptionPrompt prompt_;
 };

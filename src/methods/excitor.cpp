@@ -64,6 +64,11 @@ class ExcitorLayer : public LayerBypass {
     return settings_.add_before_rotation ? step.rotary(k.add(change)) : step.rotary(k).add(change);
   }
 
+  std::vector<at::Tensor> project_all(std::span<const Projection> sites, const LayerWeights& weights,
+                                      const at::Tensor& x, const Step&) const override {
+    return frozen_projections(sites, weights, x);
+  }
+
  private:
   /// Attention of each token's hint over the prompts, which are keys and values at once. [T,G,d]
   at::Tensor extra_keys(const at::Tensor& x, int64_t key_heads, const Step& step) const {

@@ -43,7 +43,7 @@ class LoraLayer : public LayerBypass {
     if (found == sites_.end()) return frozen_linear(frozen, x);
     const LoraSite& lora = found->second;
     LoraTerm term{.a = lora.a, .b = lora.b, .scale = lora.scale};
-    if (dropout_ > 0 && step.is_training()) {
+    if (drops(step)) {
       term.mask = [step, stream = lora.stream, p = dropout_, like = x.detach()] {
         return step.dropout_mask(stream, p, like);
       };
@@ -51,7 +51,21 @@ class LoraLayer : public LayerBypass {
     return lora_linear(frozen, x, term);
   }
 
+  std::vector<at::Tensor> project_all(std::span<const Projection> sites, const LayerWeights& weights,
+                                      const at::Tensor& x, const Step& step) const override {
+    if (drops(step)) return LayerBypass::project_all(sites, weights, x, step);
+    std::vector<LinearSite> joint;
+    for (const Projection site : sites) {
+      joint.push_back({.linear = weights.linear(site)});
+      if (const auto found = sites_.find(site); found != sites_.end())
+        joint.back().term = {.a = found->second.a, .b = found->second.b, .scale = found->second.scale};
+    }
+    return joint_linears(joint, x);
+  }
+
  private:
+  bool drops(const Step& step) const { return dropout_ > 0 && step.is_training(); }
+
   std::map<Projection, LoraSite> sites_;
   double dropout_;
 };

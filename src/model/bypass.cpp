@@ -19,6 +19,21 @@ at::Tensor LayerBypass::project(Projection, const Linear& frozen, const at::Tens
   return frozen_linear(frozen, x);
 }
 
+std::vector<at::Tensor> LayerBypass::project_all(std::span<const Projection> sites,
+                                                 const LayerWeights& weights, const at::Tensor& x,
+                                                 const Step& step) const {
+  std::vector<at::Tensor> outputs;
+  for (const Projection site : sites) outputs.push_back(project(site, weights.linear(site), x, step));
+  return outputs;
+}
+
+std::vector<at::Tensor> frozen_projections(std::span<const Projection> sites, const LayerWeights& weights,
+                                           const at::Tensor& x) {
+  std::vector<LinearSite> linears;
+  for (const Projection site : sites) linears.push_back({.linear = weights.linear(site)});
+  return joint_linears(linears, x);
+}
+
 at::Tensor LayerBypass::norm_weight(NormSite, const at::Tensor& frozen) const {
   return frozen;
 }

@@ -14,6 +14,9 @@
 namespace excitor {
 namespace {
 
+constexpr Projection kQueryKeyValue[] = {Projection::q, Projection::k, Projection::v};
+constexpr Projection kGateUp[] = {Projection::gate, Projection::up};
+
 const ModelBypass& bypass_of(const ForwardOptions& options) {
   static const ModelBypass kFrozen;
   return options.bypass ? *options.bypass : kFrozen;
@@ -83,11 +86,9 @@ at::Tensor Llama::decoder_layer(int64_t index, at::Tensor x, const Step& whole,
 
   const at::Tensor h = rms_norm(x, bypass.norm_weight(NormSite::post_attention, weights->post_attention_norm),
                                 config_.rms_norm_eps);
-  const at::Tensor gate =
-      bypass.project(Projection::gate, weights->linear(Projection::gate), h, step);                // [R,F]
-  const at::Tensor up = bypass.project(Projection::up, weights->linear(Projection::up), h, step);  // [R,F]
-  return at::add(
-      x, bypass.project(Projection::down, weights->linear(Projection::down), silu_mul(gate, up), step));
+  const auto gate_up = bypass.project_all(kGateUp, *weights, h, step);  // [R,F] each
+  return at::add(x, bypass.project(Projection::down, weights->linear(Projection::down),
+                                   silu_mul(gate_up[0], gate_up[1]), step));
 }
 
 at::Tensor Llama::recomputed_layer(int64_t index, const at::Tensor& x, const Step& step,
@@ -114,12 +115,13 @@ at::Tensor Llama::attention(int64_t index, const at::Tensor& x, const Step& step
   const auto weights = layer(index);
   const at::Tensor h =
       rms_norm(x, bypass.norm_weight(NormSite::input, weights->input_norm), config_.rms_norm_eps);
-  const auto heads = [&](Projection site, int64_t count) {
-    return bypass.project(site, weights->linear(site), h, step).view({-1, count, config_.head_width()});
+  const auto projected = bypass.project_all(kQueryKeyValue, *weights, h, step);
+  const auto heads = [&](size_t i, int64_t count) {
+    return projected[i].view({-1, count, config_.head_width()});
   };
-  const at::Tensor q = step.rotary(heads(Projection::q, config_.query_heads()));         // [T,H,d]
-  const at::Tensor k = bypass.keys(h, heads(Projection::k, config_.key_heads()), step);  // [T,G,d]
-  const at::Tensor v = heads(Projection::v, config_.key_heads());                        // [T,G,d]
+  const at::Tensor q = step.rotary(heads(0, config_.query_heads()));         // [T,H,d]
+  const at::Tensor k = bypass.keys(h, heads(1, config_.key_heads()), step);  // [T,G,d]
+  const at::Tensor v = heads(2, config_.key_heads());                        // [T,G,d]
   at::Tensor out = options.cache ? attend_with_cache(q, k, v, step.segments(), *options.cache, index)
                                  : causal_attention(q, k, v, step.segments());  // [T,H,d]
   out = bypass.attended(*weights, q, out, step);

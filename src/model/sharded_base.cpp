@@ -22,6 +22,9 @@ class ShardedWeight : public LinearWeight {
   int64_t out_features() const override { return place_.shape[0]; }
   at::Tensor apply(const at::Tensor& x) const override { return gathered().apply(x); }
   at::Tensor apply_transposed(const at::Tensor& dy) const override { return gathered().apply_transposed(dy); }
+  at::Tensor add_transposed(at::Tensor dx, const at::Tensor& dy) const override {
+    return gathered().add_transposed(std::move(dx), dy);
+  }
   at::Tensor rows(const at::Tensor& ids) const override { return gathered().rows(ids); }
   /// A copy: the unit is dropped when another is asked for.
   at::Tensor dense() const override { return gathered().weight().clone(); }

@@ -22,6 +22,9 @@ class DenseWeight : public LinearWeight {
   at::Tensor apply_transposed(const at::Tensor& dy) const override {
     return matmul_nn(dy, weight_.to(dy.scalar_type()));
   }
+  at::Tensor add_transposed(at::Tensor dx, const at::Tensor& dy) const override {
+    return add_matmul_nt(std::move(dx), dy, weight_.to(dy.scalar_type()).t());
+  }
   at::Tensor rows(const at::Tensor& ids) const override { return at::embedding(weight_, ids); }
   at::Tensor dense() const override { return weight_; }
   at::Tensor bias() const override { return bias_; }

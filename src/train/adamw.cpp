@@ -1,6 +1,7 @@
 #include <excitor/train/adamw.h>
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
@@ -36,9 +37,10 @@ void AdamW::step(double learning_rate) {
       grads.push_back(group.parameters[i].grad());
       exp_avg.push_back(group.exp_avg[i]);
       exp_avg_sq.push_back(group.exp_avg_sq[i]);
-      steps.push_back(group.steps[i].add_(1));
+      steps.push_back(group.steps[i]);
     }
     if (parameters.empty()) continue;
+    at::_foreach_add_(steps, 1);
     at::_fused_adamw_(parameters, grads, exp_avg, exp_avg_sq, /*max_exp_avg_sqs=*/{}, steps, learning_rate,
                       options_.beta1, options_.beta2, group.weight_decay, options_.epsilon, /*amsgrad=*/false,
                       /*maximize=*/false);

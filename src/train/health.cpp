@@ -45,6 +45,10 @@ class ProbedLayer : public LayerBypass {
                      const Step& step) const override {
     return layer_.project(site, frozen, x, step);
   }
+  std::vector<at::Tensor> project_all(std::span<const Projection> sites, const LayerWeights& weights,
+                                      const at::Tensor& x, const Step& step) const override {
+    return layer_.project_all(sites, weights, x, step);
+  }
   at::Tensor norm_weight(NormSite site, const at::Tensor& frozen) const override {
     return layer_.norm_weight(site, frozen);
   }

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -44,6 +46,10 @@ class LayerBypass {
   /// only: step.rows().
   virtual at::Tensor project(Projection site, const Linear& frozen, const at::Tensor& x,
                              const Step& step) const;
+  /// Projections of the same x, as q, k, v or gate, up: [T,out] each. The default is project() for each; a
+  /// method that leaves these linears frozen returns frozen_projections(), which costs less backward.
+  virtual std::vector<at::Tensor> project_all(std::span<const Projection> sites, const LayerWeights& weights,
+                                              const at::Tensor& x, const Step& step) const;
   /// The weight of a norm: [D].
   virtual at::Tensor norm_weight(NormSite site, const at::Tensor& frozen) const;
   /// The keys that attention reads and the cache holds. x [T,D] (normed input of the layer), k [T,G,d] not
@@ -53,6 +59,10 @@ class LayerBypass {
   virtual at::Tensor attended(const LayerWeights& weights, const at::Tensor& q, const at::Tensor& attended,
                               const Step& step) const;
 };
+
+/// What LayerBypass::project_all() is where all the linears stay frozen.
+std::vector<at::Tensor> frozen_projections(std::span<const Projection> sites, const LayerWeights& weights,
+                                           const at::Tensor& x);
 
 /// The hooks of a whole model; the default is the frozen model.
 class ModelBypass {

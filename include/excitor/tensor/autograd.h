@@ -24,6 +24,14 @@ bool any_requires_grad(std::initializer_list<at::Tensor> inputs);
 at::Tensor attach_backward(const char* name, at::Tensor output, const std::vector<at::Tensor>& inputs,
                            BackwardFunction backward);
 
+/// The same for several outputs of one computation: their gradients in order, undefined for an output that
+/// the result does not depend on.
+using JointBackwardFunction = std::function<std::vector<at::Tensor>(
+    const std::vector<at::Tensor>& grad_outputs, const std::vector<bool>& needs)>;
+std::vector<at::Tensor> attach_joint_backward(const char* name, std::vector<at::Tensor> outputs,
+                                              const std::vector<at::Tensor>& inputs,
+                                              JointBackwardFunction backward);
+
 /// Runs the backward pass of a scalar and accumulates into the leaves' gradients.
 void run_backward(const at::Tensor& loss);
 /// The same from the gradient of any output; may be called inside a BackwardFunction. `keep_graph`: another

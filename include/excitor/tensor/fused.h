@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -31,6 +32,16 @@ struct LoraTerm {
 
 /// y = W x + b + scale · B A (mask ⊙ x)   (arXiv 2106.09685, eq. 3). Saves x and A x.
 at::Tensor lora_linear(const Linear& linear, const at::Tensor& x, const LoraTerm& term);
+
+/// One of several linears of the same x; without `term.a` it is frozen.
+struct LinearSite {
+  Linear linear;
+  LoraTerm term = {};
+};
+
+/// lora_linear() or frozen_linear() of x for each site (masks are not taken): the A's are multiplied as one
+/// matrix, and the gradients of x are added up where they are made. x [T,in] -> [T,out] each.
+std::vector<at::Tensor> joint_linears(const std::vector<LinearSite>& sites, const at::Tensor& x);
 
 /// x / sqrt(mean(x²) + eps) · weight: normalised in fp32, cast to x's type, then multiplied, as LLaMA does. x
 /// [T,D], weight [D].

@@ -21,6 +21,10 @@ class LinearWeight {
   virtual at::Tensor apply(const at::Tensor& x) const = 0;
   /// Wᵀ dy, the gradient of x: dy [T,out] -> [T,in], in dy's type, in memory of its own.
   virtual at::Tensor apply_transposed(const at::Tensor& dy) const = 0;
+  /// dx + Wᵀ dy, in dx's memory or in new memory; `dx` must not be used afterwards.
+  virtual at::Tensor add_transposed(at::Tensor dx, const at::Tensor& dy) const {
+    return dx.add_(apply_transposed(dy));
+  }
   /// Chosen rows of the matrix (embedding look-up): ids [T] int64 -> [T,in].
   virtual at::Tensor rows(const at::Tensor& ids) const = 0;
   /// The matrix itself [out,in] (merging, method full).
@@ -41,6 +45,9 @@ class Linear {
   int64_t out_features() const { return weight_->out_features(); }
   at::Tensor apply(const at::Tensor& x) const { return weight_->apply(x); }
   at::Tensor apply_transposed(const at::Tensor& dy) const { return weight_->apply_transposed(dy); }
+  at::Tensor add_transposed(at::Tensor dx, const at::Tensor& dy) const {
+    return weight_->add_transposed(std::move(dx), dy);
+  }
   at::Tensor rows(const at::Tensor& ids) const { return weight_->rows(ids); }
   at::Tensor weight() const { return weight_->dense(); }
   at::Tensor bias() const { return weight_->bias(); }

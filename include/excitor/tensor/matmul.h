@@ -24,4 +24,7 @@ inline at::Tensor matmul_nn(const at::Tensor& a, const at::Tensor& b) {
 /// c + a bᵀ in c's memory or in new memory, whichever is faster; `c` must not be used afterwards. c [n,m].
 at::Tensor add_matmul_nt(at::Tensor c, const at::Tensor& a, const at::Tensor& b);
 
+/// dyᵀ x in `type`, the gradient of a weight: dy [T,out], x [T,in] -> [out,in]. Added up in fp32 at least.
+at::Tensor weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::ScalarType type);
+
 }  // namespace excitor
