@@ -103,6 +103,21 @@ class Checks:
         worst = max(abs(a / b - 1) for a, b in zip(losses, packed, strict=True))
         self.say(worst < 2e-2, "fp16 with loss scaling: losses near fp32's", f"{worst:.1e}")
 
+    def check_attention(self):
+        """Long sequences of one length go another way than others: same losses."""
+        rows = json.loads((ROOT / "data/tiny-world/instructions.json").read_text())
+        text = " ".join(f"{row['instruction']} {row['output']}" for row in rows[:100])
+        data = self.folder / "long.json"
+        data.write_text(json.dumps([{"instruction": "Go on.", "input": "", "output": text}] * 40))
+        long = {"data": {"train": [{"path": str(data), "format": "alpaca"}], "max_seq_length": 1025}, "train": {"micro_batch_size": 4},
+                "model": {"dtype": "bfloat16"}}
+        for name in ("lora", "excitor"):
+            batched = self.train(f"batched-{name}", "cuda", METHODS[name], **long)
+            fixed = {**long, "train": {**long["train"], "deterministic": True}}
+            varied = self.train(f"varied-{name}", "cuda", METHODS[name], **fixed)
+            worst = max(abs(a / b - 1) for a, b in zip(batched, varied, strict=True))
+            self.say(worst < 1e-2, f"{name}: 4 sequences of 1,024 tokens, bf16: losses as with train.deterministic", f"{worst:.1e}")
+
     def check_resume(self):
         """With train.deterministic the same bits each time, stopped in between or not."""
         for name in ("lora", "excitor"):
@@ -196,7 +211,7 @@ class Checks:
 
 def main():
     names = [name.removeprefix("check_") for name in dir(Checks) if name.startswith("check_")]
-    order = [n for n in ("doctor", "logits", "train", "layout", "resume", "memory", "use", "profile") if n in names]
+    order = [n for n in ("doctor", "logits", "train", "layout", "attention", "resume", "memory", "use", "profile") if n in names]
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/excitor")
     p.add_argument("--model", type=pathlib.Path, default=ROOT / "models/tiny-world")
