@@ -15,7 +15,7 @@ FORBIDDEN = {(user, "methods") for user in ("model", "generate", "train", "eval"
 WITHOUT_TORCH = {"util", "tokenizer"}
 # libexcitor_cuda.so implements an interface of device and is nobody's library.
 CUDA_MODULE = "cuda"
-CUDA = re.compile(r"(c10|ATen|torch/csrc)/cuda/|cu(da|blas|dnn|sparse|solver|fft|rand|pti)\w*\.h|nccl|NCCL|nv\w+\.h|thrust/|cub/")
+CUDA = re.compile(r"(c10|ATen|torch/csrc)/cuda/|(?<![A-Za-z_])cu(da|blas|dnn|sparse|solver|fft|rand|pti)\w*\.h|nccl|NCCL|nv\w+\.h|thrust/|cub/")
 HEAVY = re.compile(r"torch/(torch\.h|all\.h|nn[./])")
 
 LAYER_OF = {folder: layer for layer, folders in enumerate(LAYERS) for folder in folders.split()}

@@ -91,6 +91,57 @@ TEST(LoraLinear, DropoutMasksTheInputOfAOnly) {
   expect_gradients([&] { return (y() * mix).sum(); }, {x, a, b});
 }
 
+class JointLinears : public testing::Test {
+ protected:
+  const Linear first_ = Linear::dense(random_like_shape({4, 3})),
+               second_ = Linear::dense(random_like_shape({2, 3})),
+               frozen_ = Linear::dense(random_like_shape({5, 3}), random_like_shape({5}));
+  const at::Tensor x_ = random_leaf({6, 3}), a1_ = random_leaf({2, 3}), b1_ = random_leaf({4, 2}),
+                   a2_ = random_leaf({1, 3}), b2_ = random_leaf({2, 1});
+
+  std::vector<at::Tensor> joint() const {
+    return joint_linears({{first_, {.a = a1_, .b = b1_, .scale = 0.7}},
+                          {frozen_},
+                          {second_, {.a = a2_, .b = b2_, .scale = 2}}},
+                         x_);
+  }
+};
+
+TEST_F(JointLinears, AreEachLinearAloneWithTheirGradients) {
+  const auto y = joint();
+  EXPECT_LT(relative_difference(y[0], lora_linear(first_, x_, {.a = a1_, .b = b1_, .scale = 0.7})), 1e-12);
+  EXPECT_LT(relative_difference(y[1], frozen_linear(frozen_, x_)), 1e-12);
+  EXPECT_LT(relative_difference(y[2], lora_linear(second_, x_, {.a = a2_, .b = b2_, .scale = 2})), 1e-12);
+  const at::Tensor mix1 = random_like_shape({6, 4}), mix2 = random_like_shape({6, 5}),
+                   mix3 = random_like_shape({6, 2});
+  expect_gradients(
+      [&] {
+        const auto all = joint();
+        return (all[0] * mix1).sum() + (all[1] * mix2).sum() + (all[2] * mix3).sum();
+      },
+      {x_, a1_, b1_, a2_, b2_});
+}
+
+TEST_F(JointLinears, AnOutputThatNobodyUsesMovesNoParameter) {
+  run_backward(joint()[0].sum());
+  EXPECT_TRUE(a1_.grad().defined());
+  EXPECT_FALSE(a2_.grad().defined() || b2_.grad().defined());
+  const at::Tensor dx = x_.grad().clone();
+  x_.mutable_grad() = at::Tensor();
+  run_backward(lora_linear(first_, x_, {.a = a1_, .b = b1_, .scale = 0.7}).sum());
+  EXPECT_LT(relative_difference(dx, x_.grad()), 1e-12);
+}
+
+TEST(WeightGradient, IsTheTransposedProductForTallAndWideWeights) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor dy = at::randn({9, 7}).to(type), x = at::randn({9, 2}).to(type);
+    const at::Tensor expected = dy.to(at::kDouble).t().mm(x.to(at::kDouble));  // [7,2]
+    const double tolerance = type == at::kBFloat16 ? 1e-2 : 1e-5;
+    EXPECT_LT(relative_difference(weight_gradient(dy, x, at::kFloat), expected), tolerance);
+    EXPECT_LT(relative_difference(weight_gradient(x, dy, at::kFloat), expected.t()), tolerance);
+  }
+}
+
 TEST(RmsNorm, FollowsTheFormulaWithGradientsOfInputAndWeight) {
   const at::Tensor x = random_leaf({3, 6}), weight = random_leaf({6}), mix = random_like_shape({3, 6});
   const auto y = [&] { return rms_norm(x, weight, 1e-5); };
