@@ -2,11 +2,11 @@
 """Measures training on a GPU, ours beside Hugging Face PEFT, on random weights in the shape of Llama-3.1-8B.
 
     bench_gpu.py --work FOLDER [--program build/release/excitor] [--peer peer_peft.py] [--data alpaca.json] [--tokenizer tokenizer.model]
-                 [--length 2048] [--batch 2] [--steps 12] [--runs ours-lora ours-excitor peft-lora]
+                 [--rows joined|single] [--length 2048] [--batch 2] [--steps 12] [--runs ours-lora ours-excitor peft-lora]
 
-The folder holds the 16 GB of weights (made once, by torch on the GPU) and the runs. Sequences are rows of Alpaca joined until they are
-`length` tokens long, so nothing is padded on either side; activations are bf16, the first steps are not counted. Prints a table,
-and where the time of our LoRA goes.
+The folder holds the 16 GB of weights (made once, by torch on the GPU) and the runs. Sequences are rows of Alpaca: joined until they are
+`length` tokens long, so that nothing is padded on either side, or single ones as they are, which PEFT pads to the longest of a batch.
+Activations are bf16, the first steps are not counted, tokens are real ones. Prints a table, and where the time of our LoRA goes.
 """
 import argparse
 import json
@@ -133,18 +133,22 @@ def main():
     p.add_argument("--data", type=pathlib.Path, default=ROOT.parent / "shared/data/alpaca_800.json")
     p.add_argument("--tokenizer", type=pathlib.Path, default=ROOT.parent / "shared/data/llama_tokenizer.model")
     p.add_argument("--shape", choices=SHAPES, default="8b")
+    p.add_argument("--rows", choices=("joined", "single"), default="joined")
     p.add_argument("--length", type=int, default=2048)
     p.add_argument("--batch", type=int, default=2)
     p.add_argument("--steps", type=int, default=12)
     p.add_argument("--runs", nargs="+", default=["ours-lora", "ours-excitor", "peft-lora"])
     a = p.parse_args()
-    model, data = a.work / f"model-{a.shape}", a.work / f"rows-{a.length}.json"
+    model, data = a.work / f"model-{a.shape}", a.work / f"rows-{a.rows}-{a.length}.json"
     if not (model / "config.json").exists():
         begin = time.time()
         make_model(model, SHAPES[a.shape])
         print(f"made {model} in {time.time() - begin:.0f} s", flush=True)
     (model / "tokenizer.model").write_bytes(a.tokenizer.read_bytes())
-    make_data(a.data, data, characters=6 * a.length)
+    if a.rows == "joined":
+        make_data(a.data, data, characters=6 * a.length)
+    else:
+        data.write_bytes(a.data.read_bytes())
     print("| run | tokens/s | peak GiB | start s | first step s | first and last loss |\n|---|---|---|---|---|---|", flush=True)
     for name in a.runs:
         side, method = name.split("-", 1)

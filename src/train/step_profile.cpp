@@ -1,5 +1,6 @@
 #include <excitor/train/step_profile.h>
 
+#include <cstdlib>
 #include <exception>
 #include <set>
 #include <utility>
@@ -37,6 +38,8 @@ StepProfile::~StepProfile() {
 
 void StepProfile::begin(int64_t step) {
   if (!steps_ || recording_ || step < steps_->first_step || step > steps_->last_step) return;
+  setenv("KINETO_LOG_LEVEL", "99",
+         /*overwrite=*/0);  // else it reports on standard error that a machine has no GPU
   const torch::profiler::impl::ProfilerConfig config(torch::profiler::impl::ProfilerState::KINETO);
   profiler::prepareProfiler(config, activities());
   profiler::enableProfiler(config, activities());

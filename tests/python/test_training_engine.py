@@ -174,6 +174,24 @@ def test_weights_that_are_cut_off_during_a_run_end_it_in_words(tmp_path, model, 
     assert process.returncode == 1 and "was cut off or replaced" in words
 
 
+def test_a_profile_records_the_steps_it_names_and_changes_nothing(tmp_path, model):
+    plain, _ = train(tmp_path / "plain", model, train={"max_steps": 4})
+    profiled, log = train(tmp_path / "profiled", model, train={"max_steps": 4}, logging={"profile": {"first_step": 2, "last_step": 3}})
+    assert repeatable_steps(profiled) == repeatable_steps(plain)
+    assert "the trace of steps 2 to 3 lies in" in log
+    events = json.loads((profiled / "trace.json").read_text())["traceEvents"]
+    names = [event["name"] for event in events if event.get("cat") == "cpu_op"]
+    assert names.count("aten::_fused_adamw_") == 2 * 2  # two groups a step
+    assert "excitor::rms_norm_backward" in names
+
+
+def test_a_profile_that_ends_before_it_begins_is_refused(tmp_path, model):
+    config = write_run(tmp_path, configuration(model, logging={"profile": {"first_step": 5, "last_step": 3}}))
+    done = run_excitor("train", config, check=False)
+    assert done.returncode == 2
+    assert "logging.profile.last_step: found 3, before first_step 5" in done.stderr
+
+
 def test_the_memory_probe_changes_nothing(tmp_path, model):
     plain, _ = train(tmp_path / "plain", model)
     probed, words = train(tmp_path / "probed", model, train={"max_steps": 2, "micro_batch_size": 4, "learning_rate": 0.01, "memory_probe": True})
