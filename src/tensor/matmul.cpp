@@ -1,11 +1,13 @@
 #include <excitor/tensor/matmul.h>
 
+#include <algorithm>
 #include <exception>
 #include <optional>
 #include <string_view>
 
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 
@@ -48,21 +50,44 @@ bool onednn_multiplies(at::ScalarType type) {
 
 namespace {
 
-/// fp16 stays with at::mm: oneDNN has fast products of it on few CPUs. One row alone is a matrix-vector
-/// product, which the BLAS does as fast and with less overhead.
+/// One row alone is a matrix-vector product, which the BLAS does as fast and with less overhead.
+bool is_product(const at::Tensor& a) {
+  return a.device().is_cpu() && a.size(0) > 1;
+}
+
 bool takes_onednn(const at::Tensor& a) {
   static const bool kFloat32 = onednn_multiplies(at::kFloat);
   static const bool kBFloat16 = onednn_multiplies(at::kBFloat16);
   const auto type = a.scalar_type();
   const bool known = (type == at::kFloat && kFloat32) || (type == at::kBFloat16 && kBFloat16);
-  return known && a.device().is_cpu() && a.size(0) > 1;
+  return known && is_product(a);
+}
+
+/// fp16, which oneDNN multiplies fast on few CPUs, and bf16 where it has no product of it.
+bool goes_through_fp32(const at::Tensor& a) {
+  const auto type = a.scalar_type();
+  return (type == at::kBFloat16 || type == at::kHalf) && is_product(a);
+}
+
+/// a bᵀ in fp32, some rows of b at a time, so that no second copy of a large weight is made. On 2 cores with
+/// AVX2 at::mm multiplies bf16 at 8 GFLOP/s, and at far less with transposed operands; this at 80.
+at::Tensor matmul_through_fp32(const at::Tensor& a, const at::Tensor& b) {
+  constexpr int64_t kElements = int64_t{4} << 20;
+  const at::Tensor wide = a.to(at::kFloat);
+  at::Tensor result = at::empty({a.size(0), b.size(0)}, a.options());
+  const int64_t rows = std::max<int64_t>(1, kElements / std::max<int64_t>(1, b.size(1)));
+  for (int64_t begin = 0; begin < b.size(0); begin += rows) {
+    const int64_t count = std::min(rows, b.size(0) - begin);
+    result.narrow(1, begin, count).copy_(matmul_nt(wide, b.narrow(0, begin, count).to(at::kFloat)));
+  }
+  return result;
 }
 
 }  // namespace
 
 at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b) {
-  if (!takes_onednn(a)) return at::mm(a, b.t());
-  return onednn_matmul_nt(a, b);
+  if (takes_onednn(a)) return onednn_matmul_nt(a, b);
+  return goes_through_fp32(a) ? matmul_through_fp32(a, b) : at::mm(a, b.t());
 }
 
 at::Tensor weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::ScalarType type) {
@@ -76,8 +101,8 @@ at::Tensor weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Scalar
 }
 
 at::Tensor add_matmul_nt(at::Tensor c, const at::Tensor& a, const at::Tensor& b) {
-  if (!takes_onednn(a)) return c.addmm_(a, b.t());
-  return c.add_(matmul_nt(a, b));
+  const bool product_is_faster = takes_onednn(a) || goes_through_fp32(a);
+  return product_is_faster ? c.add_(matmul_nt(a, b)) : c.addmm_(a, b.t());
 }
 
 }  // namespace excitor
