@@ -70,8 +70,7 @@ void add_import_command(CLI::App& app, CommandResult&) {
   auto* command = app.add_subcommand("import", "Reads an adapter of another program into an adapter folder");
   command
       ->add_option("source", options->source,
-                   "A .pth of the original LLaMA-Adapter (V1, V2 chat, V2 multimodal: its text side), or a "
-                   "PEFT folder")
+                   "A .pth of the original LLaMA-Adapter (V1, V2 chat, V2 multimodal), or a PEFT folder")
       ->required();
   command->add_option("--output", options->output, "Adapter folder to write; nothing is overwritten")
       ->required();
@@ -81,6 +80,15 @@ void add_import_command(CLI::App& app, CommandResult&) {
       ->add_option("--adapter-len", options->import.adapter_len,
                    "LLaMA-Adapter: prompts a layer; default 10, as in the releases")
       ->check(CLI::Range(1, 1 << 20));
+  command
+      ->add_option("--visual-heads", options->import.visual_heads,
+                   "LLaMA-Adapter V2 multimodal: attention heads of the visual blocks; default 16, as in the "
+                   "release")
+      ->check(CLI::Range(1, 1 << 16));
+  command->add_option(
+      "--vision", options->import.vision,
+      "LLaMA-Adapter V2 multimodal: folder of its CLIP tower (the release's is ViT-L/14), to be "
+      "recorded; without it each use needs --vision");
   command
       ->add_option("--gate-activation", options->import.gate_activation,
                    "LLaMA-Adapter: tanh (default), as its training code has it, or none, as the inference "

@@ -25,8 +25,19 @@ constexpr PartOfName kParts[] = {
     {".excitor_down.weight", "Excitor"}, {".excitor_up.weight", "Excitor"},
 };
 
+/// What the names of a visual side begin with, of Adapter V2, the Excitor and the Adapter.
+constexpr std::string_view kVisualBeginnings[] = {"base_model.model.clip_proj", "base_model.model.visual_",
+                                                  "base_model.model.excitor_visual.",
+                                                  "base_model.model.adapter_visual."};
+
+bool is_visual_side(const std::string& name) {
+  return std::ranges::any_of(kVisualBeginnings,
+                             [&](std::string_view beginning) { return name.starts_with(beginning); });
+}
+
 /// The name of a setting's own kind of part, or the parameter's name where it is none of the known ones.
 std::string part_of(const std::string& name) {
+  if (is_visual_side(name)) return "visual side";
   for (const auto& [ending, part] : kParts) {
     if (name.ends_with(ending)) return part;
   }

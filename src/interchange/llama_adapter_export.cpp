@@ -1,4 +1,6 @@
 // Ours -> LLaMA-Adapter's .pth. K prompts a layer, D hidden width, H query heads.
+#include <algorithm>
+
 #include <ATen/ops/atanh.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/mul.h>
@@ -43,7 +45,7 @@ at::Tensor gate_before_tanh(const AdapterTerms& terms, int64_t layer) {
 class Writer {
  public:
   Writer(const LoadedAdapter& adapter, const ExportBase& base, std::string prefix)
-      : terms_(adapter), base_(base), prefix_(std::move(prefix)) {}
+      : adapter_(adapter), terms_(adapter), base_(base), prefix_(std::move(prefix)) {}
 
   const AdapterTerms& terms() const { return terms_; }
   TorchValue::Dict take() { return std::move(dict_); }
@@ -57,6 +59,15 @@ class Writer {
     }
     dict_.emplace_back(kPromptsName, at::cat(prompts, 0));
     for (int64_t layer = 0; layer < layers(); ++layer) add_gates(layer);
+  }
+
+  /// Under the same names as ours, without the prefix of the language model.
+  void add_visual_side() {
+    for (const auto& [name, tensor] : adapter_.parameters.entries()) {
+      if (!name.starts_with(kVisualPrefix)) continue;
+      const std::string original = name.substr(kVisualPrefix.size());
+      if (is_visual_name(original)) dict_.emplace_back(original, tensor.detach().contiguous());
+    }
   }
 
   /// Scale and bias of every linear; one that the adapter does not have is the neutral one.
@@ -126,6 +137,7 @@ class Writer {
     return trained.defined() ? trained : base_.weight(name).to(at::kFloat);
   }
 
+  const LoadedAdapter& adapter_;
   AdapterTerms terms_;
   const ExportBase& base_;
   std::string prefix_;
@@ -181,8 +193,32 @@ void check_fits_multimodal(const AdapterTerms& terms, const LlamaConfig& model) 
   }
 }
 
+/// In the original the top layers have prompts, and all of them see the image.
+void check_fits_visual_side(const AdapterTerms& terms, const LlamaConfig& model) {
+  if (!terms.has("visual side")) return;
+  const auto shown = terms.settings()["visual_layers"].get<std::vector<int64_t>>();
+  constexpr const char* kHow =
+      "the layout of V2 with prompts (multimodal) adds an image to the prompts of every layer that has some, "
+      "which are the top ones, and in this adapter layer {} has {}; train with method.visual_layers being "
+      "the "
+      "top method.adapter_layers";
+  bool began = false;  // the layers with prompts
+  for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
+    const bool has_prompts = terms.prompts(layer).prompt.defined();
+    const bool shows_image = std::ranges::find(shown, layer) != shown.end();
+    if (has_prompts && !shows_image) refuse(fmt::format(kHow, layer, "prompts that see no image"));
+    if (began && !has_prompts) refuse(fmt::format(kHow, layer, "no prompts, though a lower one has"));
+    began = has_prompts;
+  }
+}
+
 TorchValue v1_file(const LoadedAdapter& adapter, const ExportBase& base) {
   Writer writer(adapter, base, "");
+  if (writer.terms().has("visual side")) {
+    refuse(
+        "the original's file of V1 has no place for a visual side; train method.type=adapter_v2 for the "
+        "multimodal layout");
+  }
   writer.add_prompts();
   return writer.take();
 }
@@ -200,6 +236,8 @@ TorchValue multimodal_file(const LoadedAdapter& adapter, const ExportBase& base)
   Writer writer(adapter, base, "llama.");
   const AdapterTerms& terms = writer.terms();
   check_fits_multimodal(terms, base.config);
+  check_fits_visual_side(terms, base.config);
+  writer.add_visual_side();
   writer.add_prompts();
   writer.add_multimodal_linears();
   if (terms.has("norms")) writer.add_norms();
@@ -217,7 +255,7 @@ void say_what_to_know(const AdapterTerms& terms) {
   if (!terms.has("prompts")) return;
   if (terms.gate_activation() != "tanh")
     log::info("gates are stored as atanh(gate), since the original multiplies by tanh of what is stored");
-  if (terms.method() == "adapter_v2") {
+  if (terms.method() == "adapter_v2" && !terms.has("visual side")) {
     log::warning(
         "the file holds the text side alone. The original adds what its visual side makes of an image to "
         "every "

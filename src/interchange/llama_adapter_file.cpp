@@ -19,7 +19,8 @@ constexpr const char* kTrainingKeys[] = {"optimizer", "scaler", "epoch", "args"}
 constexpr int64_t kMostLayers = 10'000;
 /// "llma" is how an early release spelt it.
 constexpr std::string_view kLlamaPrefixes[] = {"llama.", "llma."};
-constexpr std::string_view kVisualPrefixes[] = {"clip.", "clip_proj", "visual_"};
+/// CLIP itself, which a file has no need of.
+constexpr std::string_view kTowerPrefix = "clip.";
 
 std::string keys_of(const TorchValue& dict) {
   std::vector<std::string> keys;
@@ -57,13 +58,10 @@ void reject_whole_model(const LlamaAdapterFile& file) {
   }
 }
 
-bool starts_with_any(const std::string& name, std::span<const std::string_view> prefixes) {
-  return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return name.starts_with(prefix); });
-}
-
 void add_tensor(LlamaAdapterFile& file, std::string name, const TorchValue& value) {
-  if (starts_with_any(name, kVisualPrefixes)) {
-    ++file.visual_tensors;
+  if (name.starts_with(kTowerPrefix)) return;
+  if (is_visual_name(name)) {
+    file.visual[name] = value.tensor();
     return;
   }
   for (const std::string_view prefix : kLlamaPrefixes) {

@@ -19,7 +19,7 @@ struct LlamaAdapterFile {
   std::string path;
   LlamaAdapterKind kind = LlamaAdapterKind::v1;
   TensorsByName tensors;  ///< without "llama." and without the visual side
-  int64_t visual_tensors = 0;
+  TensorsByName visual;   ///< of the multimodal layout, by the original's names (is_visual_name)
 
   const at::Tensor* find(const std::string& name) const;
   /// Layers of the base, as far as they are named.

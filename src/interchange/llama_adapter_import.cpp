@@ -1,6 +1,7 @@
 // LLaMA-Adapter's .pth -> an adapter folder of ours. K prompts a layer, N layers with prompts, D hidden
 // width, H query heads, r rank.
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include <ATen/ops/zeros.h>
@@ -16,11 +17,13 @@
 
 #include "llama_adapter_file.h"
 #include "llama_adapter_names.h"
+#include "llama_adapter_visual.h"
 
 namespace excitor {
 namespace {
 
 constexpr int64_t kReleasedAdapterLen = 10;
+constexpr int64_t kReleasedVisualHeads = 16;
 
 void check_against_base(const LlamaAdapterFile& file, const ShapeOfFile& shape, const ImportBase& base) {
   const auto compare = [&](const char* what, std::optional<int64_t> found, int64_t expected) {
@@ -77,6 +80,7 @@ class Conversion {
   }
 
   void run() {
+    convert_visual_side();
     convert_prompts();
     if (file_.kind == LlamaAdapterKind::v1) {
       settings_.erase("new_gate");
@@ -87,6 +91,7 @@ class Conversion {
     check_nothing_left();
   }
   const Json& settings() const { return settings_; }
+  bool sees_images() const { return queries_.has_value(); }
   const TensorsByName& tensors() const { return ours_; }
 
  private:
@@ -118,6 +123,14 @@ class Conversion {
     return fits ? rotary_rows_to_hugging_face(rows, heads) : rows;  // what does not fit is found by its shape
   }
 
+  void convert_visual_side() {
+    const auto side = read_visual_side(file_, options_.visual_heads.value_or(kReleasedVisualHeads));
+    if (!side) return check_no_visual_options();
+    queries_ = side->queries;
+    settings_.update(side->settings);
+    ours_ = side->tensors;
+  }
+
   void convert_prompts() {
     if (!has(kPromptsName)) {
       check_no_prompt_options();
@@ -126,13 +139,14 @@ class Conversion {
       return;
     }
     const at::Tensor rows = take(kPromptsName);  // [K·N,D]
-    const int64_t length = options_.adapter_len.value_or(kReleasedAdapterLen);
+    const int64_t length = options_.adapter_len.value_or(queries_.value_or(kReleasedAdapterLen));
     const int64_t layers = prompt_layers(rows, length);
     const bool new_gate = any_layer([](const LayerNames& names) { return names.new_gate(); });
     settings_.update({{"adapter_len", length}, {"adapter_layers", layers}, {"new_gate", new_gate}});
     settings_["gate"] = "per_head";
     settings_["gate_activation"] = options_.gate_activation.value_or("tanh");
     const int64_t first = config_.num_hidden_layers - layers;
+    if (sees_images()) settings_["visual_layers"] = numbers_from(first, config_.num_hidden_layers);
     for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
       if (layer < first) {
         forget_gates(layer);
@@ -152,10 +166,23 @@ class Conversion {
                     file_.path, kind_name(file_.kind)));
   }
 
+  void check_no_visual_options() const {
+    if (!options_.visual_heads && options_.vision.empty()) return;
+    throw UsageError(
+        fmt::format("{}: this file of {} has no visual side, so leave --visual-heads and --vision out",
+                    file_.path, kind_name(file_.kind)));
+  }
+
   /// Gates of layers without prompts multiply nothing.
   void forget_gates(int64_t layer) {
     left_.erase(LayerNames{layer}.gate());
     left_.erase(LayerNames{layer}.new_gate());
+  }
+
+  static std::vector<int64_t> numbers_from(int64_t first, int64_t end) {
+    std::vector<int64_t> numbers(end - first);
+    std::iota(numbers.begin(), numbers.end(), first);
+    return numbers;
   }
 
   int64_t prompt_layers(const at::Tensor& rows, int64_t length) const {
@@ -265,7 +292,8 @@ class Conversion {
   const LlamaAdapterFile& file_;
   const LlamaConfig& config_;
   const ImportOptions& options_;
-  std::set<std::string> left_;  ///< names of tensors that no group has taken
+  std::optional<int64_t> queries_;  ///< of the visual side, where there is one
+  std::set<std::string> left_;      ///< names of tensors that no group has taken
   Json settings_ = Json::object();
   TensorsByName ours_;
 };
@@ -281,15 +309,17 @@ std::unique_ptr<Method> make_method_with(const char* name, const Json& settings,
   return method;
 }
 
-void warn_of_visual_side(const LlamaAdapterFile& file) {
-  if (file.visual_tensors == 0) return;
-  log::warning(fmt::format(
-      "{}: {} tensors of the visual side (CLIP's projection, visual blocks) are ignored. The original adds "
-      "what they make of an image, of a black one for text alone, to every prompt: answers differ by that",
-      file.path, file.visual_tensors));
-}
-
 }  // namespace
+
+/// Notes what the visual side looks through, in the channel order that the original shows images in.
+void record_vision(const std::filesystem::path& output, const ImportOptions& options,
+                   LoadedAdapter& adapter) {
+  adapter.origin.vision = VisionOrigin{.image_channels = ChannelOrder::bgr};
+  if (options.vision.empty()) return;
+  const std::string& instruction = adapter.origin.vision->caption_instruction;
+  const ImageEncoder encoder = open_adapter_encoder(adapter, output, {.folder = options.vision});
+  adapter.origin.vision = record_of(encoder, options.vision, instruction);
+}
 
 void import_llama_adapter(const std::filesystem::path& path, const std::filesystem::path& output,
                           const ImportOptions& options) {
@@ -298,15 +328,15 @@ void import_llama_adapter(const std::filesystem::path& path, const std::filesyst
   Conversion conversion(file, config, options);
   conversion.run();
   const bool v1 = file.kind == LlamaAdapterKind::v1;
-  const auto method =
-      make_method_with(v1 ? "adapter" : "adapter_v2", conversion.settings(), config, file.path);
-  const ParameterSet parameters =
-      match_parameters(method->parameters(config), conversion.tensors(), file.path);
-  warn_of_visual_side(file);
-  // The released chat model has a template of its own, which is none of ours.
-  save_adapter(output, *method, parameters,
-               {.base_model_name_or_path = options.base ? options.base->name : "",
-                .prompt_template = file.kind == LlamaAdapterKind::v2_chat ? "" : "alpaca"});
+  LoadedAdapter adapter{
+      .method = make_method_with(v1 ? "adapter" : "adapter_v2", conversion.settings(), config, file.path),
+      .parameters = {},
+      // The released chat model has a template of its own, which is none of ours.
+      .origin = {.base_model_name_or_path = options.base ? options.base->name : "",
+                 .prompt_template = file.kind == LlamaAdapterKind::v2_chat ? "" : "alpaca"}};
+  adapter.parameters = match_parameters(adapter.method->parameters(config), conversion.tensors(), file.path);
+  if (conversion.sees_images()) record_vision(output, options, adapter);
+  save_adapter(output, *adapter.method, adapter.parameters, adapter.origin);
 }
 
 }  // namespace excitor

@@ -18,6 +18,10 @@ const char* block_name(Projection site) {
 
 }  // namespace
 
+bool is_visual_name(std::string_view name) {
+  return name.starts_with("clip_proj") || name.starts_with("visual_");
+}
+
 std::string leaf_name(Projection site) {
   const std::string name = projection_name(site);
   return name.substr(name.rfind('.') + 1);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include <excitor/model/bypass.h>
 
@@ -15,6 +16,11 @@ inline constexpr NormSite kNormSites[] = {NormSite::input, NormSite::post_attent
 
 inline constexpr const char* kPromptsName = "adapter_query.weight";
 inline constexpr const char* kFinalNormName = "norm.weight";
+
+/// Whether a tensor belongs to the visual side of the multimodal layout: "clip_proj…", "visual_…". Its name
+/// is the same in our files, behind kVisualPrefix.
+bool is_visual_name(std::string_view name);
+inline constexpr std::string_view kVisualPrefix = "base_model.model.";
 
 /// "q_proj": how settings name a projection.
 std::string leaf_name(Projection site);

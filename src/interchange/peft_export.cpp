@@ -135,6 +135,11 @@ void export_peft(const fs::path& folder, const LoadedAdapter& adapter, const std
   const bool prompts = terms.method() == "adapter";
   if (!prompts)
     require_lora_alone(terms, "peft: PEFT knows LoRA and LLaMA-Adapter's prompts, nothing of this kind");
+  if (terms.has("visual side")) {
+    throw UsageError(
+        "export --format peft: PEFT's ADAPTION_PROMPT has no place for a visual side; run the adapter with "
+        "`excitor generate MODEL --adapter DIR --image FILE`");
+  }
   const Json config = prompts ? adaption_prompt_config(terms, base) : lora_config(terms, adapter, base);
   const auto tensors = prompts ? adaption_prompt_tensors(terms, adapter) : lora_tensors(adapter);
   write_folder_atomically(folder, [&](const fs::path& temporary) {

@@ -103,11 +103,11 @@ class ShapeOfTensors {
 }  // namespace
 
 void import_peft(const fs::path& folder, const fs::path& output, const ImportOptions& options) {
-  if (options.adapter_len || options.gate_activation) {
-    throw UsageError(
-        fmt::format("{}: --adapter-len and --gate-activation are for files of LLaMA-Adapter; a PEFT folder "
-                    "says both itself",
-                    folder.string()));
+  if (options.adapter_len || options.gate_activation || options.visual_heads || !options.vision.empty()) {
+    throw UsageError(fmt::format(
+        "{}: --adapter-len, --gate-activation, --visual-heads and --vision are for files of LLaMA-Adapter; "
+        "a PEFT folder says what it needs itself",
+        folder.string()));
   }
   AdapterSettings adapter = read_adapter_method(folder);
   const fs::path file = tensor_file(folder);

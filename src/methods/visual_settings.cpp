@@ -23,7 +23,9 @@ void VisualSettings::check(const std::string& path, Problems& problems) const {
 }
 
 void VisualSettings::see(const ImageEncoder& encoder, const std::string& tower) {
-  if (is_set() && (*visual_rows != encoder.rows() || *visual_width != encoder.width())) {
+  // Tokens may be as many as they are: no parameter has a row for each, and an imported file does not tell.
+  const bool other_rows = encoder.kind() == FeatureKind::class_tokens && visual_rows != encoder.rows();
+  if (is_set() && (other_rows || *visual_width != encoder.width())) {
     throw ConfigError(
         fmt::format("{}: this vision tower gives {} rows of width {} for an image, but the adapter was made "
                     "for {} of {}: "
@@ -37,7 +39,7 @@ void VisualSettings::check_images(const SequenceImages& images) const {
   for (const at::Tensor& image : images) {
     if (!image.defined()) continue;
     if (!is_set()) throw std::logic_error("a method without a visual side was given an image");
-    if (image.dim() != 2 || image.size(0) != *visual_rows || image.size(1) != *visual_width)
+    if (image.dim() != 2 || image.size(1) != *visual_width)
       throw std::logic_error("an image's features have another shape than the method's projection");
   }
 }

@@ -1,6 +1,7 @@
 """What the released LLaMA-Adapter models compute, in float64 and in Meta's layout (neighbouring channels rotate together),
-restated from the description of their files: V1, V2 chat, and the text side of V2 multimodal. And files as they were released,
-with random values. T tokens, D hidden width, H query heads, G key heads, d head width, K prompts, r rank, F feed-forward width."""
+restated from the description of their files: V1, V2 chat, V2 multimodal. And files as they were released, with random values.
+T tokens, D hidden width, H query heads, G key heads, d head width, K prompts, r rank, F feed-forward width; of the visual side
+S tokens of an image, P width of CLIP's projection, W width of the visual blocks."""
 import json
 import math
 import shutil
@@ -43,7 +44,39 @@ class Original:
             self.kind = "multimodal" if "config" in state else "chat"
             state = state["model"]
         self.state = {name.removeprefix("llama."): tensor.double() for name, tensor in state.items()}
+        self.added = 0  # what the prompts get from an image, [K,D]
         self.base = {name: tensor.double() for name, tensor in safetensors.torch.load_file(folder / "model.safetensors").items()}
+
+    @torch.no_grad()
+    def see(self, tower, pixels, heads=16):
+        """From here on prompts hold an image: tower, a CLIPVisionModelWithProjection of transformers; pixels [1,3,h,w]."""
+        tower = tower.double().eval()
+        states = tower.vision_model(pixels.double()).last_hidden_state  # [1,S,·], before the last norm
+        tokens = tower.visual_projection(tower.vision_model.post_layernorm(states))[0]  # [S,P]
+        x = self.layer_norm("clip_proj_norm", self.affine("clip_proj", tokens))  # [S,W]
+        x = torch.cat([self.state["visual_query.weight"], x])
+        blocks = {int(name.split(".")[1]) for name in self.state if name.startswith("visual_blocks.")}
+        for block in sorted(blocks):
+            x = self.visual_block(f"visual_blocks.{block}", x, heads)
+        seen = x[:len(self.state["visual_query.weight"])]
+        self.added = self.layer_norm("visual_proj_norm", self.affine("visual_proj", seen))  # [K,D]
+        return self
+
+    def affine(self, name, x):
+        return x @ self.state[name + ".weight"].T + self.state[name + ".bias"]
+
+    def layer_norm(self, name, x):
+        centred = x - x.mean(-1, keepdim=True)
+        return self.state[name + ".weight"] * centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() + self.state[name + ".bias"]
+
+    def visual_block(self, name, x, heads):  # [Q+S,W], timm 0.3.2's Block
+        width = x.shape[1] // heads
+        qkv = self.affine(name + ".attn.qkv", self.layer_norm(name + ".norm1", x))
+        q, k, v = qkv.reshape(len(x), 3, heads, width).unbind(1)
+        weight = (torch.einsum("thd,shd->hts", q, k) / math.sqrt(width)).softmax(-1)
+        x = x + self.affine(name + ".attn.proj", torch.einsum("hts,shd->thd", weight, v).flatten(1))
+        inner = self.affine(name + ".mlp.fc1", self.layer_norm(name + ".norm2", x))
+        return x + self.affine(name + ".mlp.fc2", inner * (1 + torch.erf(inner / math.sqrt(2))) / 2)
 
     def logits(self, ids):  # [T,V]
         shape = self.shape
@@ -115,7 +148,7 @@ class Original:
         gated = [i for i in range(self.shape.layers) if self.state[f"layers.{i}.attention.gate"].any()]
         adapted = self.shape.layers - gated[0]
         length = len(rows) // adapted
-        return rows.split(length)[layer - gated[0]] if layer >= gated[0] else None
+        return rows.split(length)[layer - gated[0]] + self.added if layer >= gated[0] else None
 
 
 def write_meta_folder(folder, model):
@@ -172,7 +205,20 @@ def chat_state(folder, *, final_norm=True, seed=0):
     return {"model": state}
 
 
-def multimodal_state(folder, *, adapter_len=10, adapter_layers=1, rank=0, visual=True, seed=0):
+def visual_state(hidden, normal, *, queries=10, clip_width=24, width=32, blocks=8):
+    """A visual side for the projection of tests/python/tiny_towers.py. Its norms are not one and its biases not zero."""
+    affine = lambda name, out, inward: {name + ".weight": normal(out, inward) / inward ** 0.5, name + ".bias": 0.2 * normal(out)}
+    norm = lambda name, size: {name + ".weight": 1 + 0.2 * normal(size), name + ".bias": 0.2 * normal(size)}
+    state = affine("clip_proj", width, clip_width) | norm("clip_proj_norm", width) | {"visual_query.weight": normal(queries, width)}
+    for block in range(blocks):
+        name = f"visual_blocks.{block}."
+        state |= norm(name + "norm1", width) | affine(name + "attn.qkv", 3 * width, width) | affine(name + "attn.proj", width, width)
+        state |= norm(name + "norm2", width) | affine(name + "mlp.fc1", 4 * width, width) | affine(name + "mlp.fc2", width, 4 * width)
+    return state | affine("visual_proj", hidden, width) | norm("visual_proj_norm", hidden)
+
+
+def multimodal_state(folder, *, adapter_len=10, adapter_layers=1, rank=0, visual=None, seed=0):
+    """visual: the sizes of a visual side (visual_state), or None without one."""
     shape, normal = Shape(folder), _normal(seed)
     state = _prompts_and_gates(shape, normal, adapter_len, adapter_layers, "llama.")
     for layer in range(shape.layers):
@@ -188,6 +234,6 @@ def multimodal_state(folder, *, adapter_len=10, adapter_layers=1, rank=0, visual
         for norm in ("attention_norm", "ffn_norm"):
             state[f"llama.layers.{layer}.{norm}.weight"] = 1 + 0.2 * normal(shape.hidden)
     state["llama.norm.weight"] = 1 + 0.2 * normal(shape.hidden)
-    if visual:
-        state |= {"clip_proj.weight": normal(6, 6), "visual_query.weight": normal(10, 6), "visual_blocks.0.norm1.bias": normal(6)}
+    if visual is not None:
+        state |= visual_state(shape.hidden, normal, **{"queries": adapter_len} | visual)
     return {"model": state, "config": {"w_bias": True, "w_lora": rank > 0, "lora_rank": rank or 16}}

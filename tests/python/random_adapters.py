@@ -4,6 +4,8 @@ import json
 import safetensors.torch
 import torch
 
+import original_llama_adapter
+
 LINEARS = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o_proj": "self_attn",
            "gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}
 
@@ -119,3 +121,31 @@ def write_lora(folder, model, *, r=3, lora_alpha=5, use_rslora=False, target_mod
     targets = target_modules if isinstance(target_modules, str) else list(target_modules)
     return _write(folder, dict(peft_type="LORA", r=r, lora_alpha=lora_alpha, use_rslora=use_rslora, target_modules=targets,
                                rank_pattern=rank_pattern, alpha_pattern=alpha_pattern, lora_dropout=0.0, bias="none"), tensors)
+
+
+def add_visual_side(folder, model, *, rows, width, size=0.3, seed=0):
+    """Gives an adapter random weights for images of `rows` features of `width`; of adapter the class tokens of the first layers, of
+    adapter_v2 with blocks of 8."""
+    config, _, key_width = _shape(model)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    generator = torch.Generator().manual_seed(seed)
+    normal = lambda *shape: torch.randn(*shape, generator=generator)
+    tensors = safetensors.torch.load_file(folder / "adapter_model.safetensors")
+    affine = lambda name, out, inward: {name + ".weight": size * normal(out, inward), name + ".bias": size * normal(out)}
+    settings |= dict(visual_rows=rows, visual_width=width)
+    prefix = "base_model.model."
+    if settings["peft_type"] == "EXCITOR":
+        tensors |= affine(prefix + "excitor_visual", key_width, width)
+    elif settings["peft_type"] == "LLAMA_ADAPTER":
+        settings["clip_layers"] = list(range(rows))
+        tensors |= affine(prefix + "adapter_visual", config["hidden_size"], rows * width)
+    else:
+        prompts = [name for name in tensors if name.endswith("adaption_prompt")]
+        queries = tensors[prompts[0]].shape[1]
+        settings |= dict(visual_hidden_size=8, visual_heads=2, visual_blocks=1,
+                         visual_layers=sorted(int(name.split(".")[4]) for name in prompts))
+        visual = original_llama_adapter.visual_state(config["hidden_size"], normal, queries=queries, clip_width=width, width=8, blocks=1)
+        tensors |= {prefix + name: tensor for name, tensor in visual.items()}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    safetensors.torch.save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    return folder

@@ -45,9 +45,9 @@ STATES = {
     "v1, grouped queries": (GQA, lambda model: original.v1_state(model), [], "adapter"),
     "v2 chat": (MHA, lambda model: original.chat_state(model), ["--model"], "adapter_v2"),
     "v2 chat, grouped queries": (GQA, lambda model: original.chat_state(model), ["--model"], "adapter_v2"),
-    "v2 multimodal": (MHA, lambda model: original.multimodal_state(model, visual=False), [], "adapter_v2"),
-    "v2 multimodal, lora": (MHA, lambda model: original.multimodal_state(model, rank=3, visual=False), [], "adapter_v2"),
-    "v2 multimodal, lora, grouped queries": (GQA, lambda model: original.multimodal_state(model, rank=3, visual=False), [], "adapter_v2"),
+    "v2 multimodal": (MHA, lambda model: original.multimodal_state(model), [], "adapter_v2"),
+    "v2 multimodal, lora": (MHA, lambda model: original.multimodal_state(model, rank=3), [], "adapter_v2"),
+    "v2 multimodal, lora, grouped queries": (GQA, lambda model: original.multimodal_state(model, rank=3), [], "adapter_v2"),
 }
 
 
@@ -71,7 +71,7 @@ def test_imported_files_compute_what_the_original_computes_and_go_back_unchanged
 
 def test_half_precision_is_read(tmp_path, model_factory):
     model = model_factory(**MHA)
-    state = original.multimodal_state(model, visual=False)
+    state = original.multimodal_state(model)
     state["model"] = {name: tensor.half() for name, tensor in state["model"].items()}
     adapter, _, _ = import_file(tmp_path, save(tmp_path, state))
     assert_close(logits(tmp_path, model, adapter), original.Original(model, state).logits(IDS), TOLERANCE)
@@ -95,17 +95,9 @@ def test_a_chat_model_without_the_last_norm_keeps_the_bases(tmp_path, model_fact
     assert torch.equal(export(tmp_path, model, adapter)["model"]["norm.weight"], base["model.norm.weight"])
 
 
-def test_the_visual_side_is_counted_and_ignored(tmp_path, model_factory):
-    model = model_factory(**MHA)
-    state = original.multimodal_state(model)
-    adapter, _, words = import_file(tmp_path, save(tmp_path, state))
-    assert "3 tensors of the visual side" in words
-    assert_close(logits(tmp_path, model, adapter), original.Original(model, state).logits(IDS), TOLERANCE)
-
-
 def test_the_early_spelling_of_llama_is_read(tmp_path, model_factory):
     model = model_factory(**MHA)
-    state = original.multimodal_state(model, visual=False)
+    state = original.multimodal_state(model)
     early = {name.replace("llama.", "llma."): tensor for name, tensor in state["model"].items()}
     adapter, _, _ = import_file(tmp_path, save(tmp_path, {"model": early, "config": state["config"]}))
     assert_close(logits(tmp_path, model, adapter), original.Original(model, state).logits(IDS), TOLERANCE)

@@ -52,7 +52,8 @@ class AdapterTerms {
   /// undefined tensor.
   at::Tensor replaced(const std::string& base_name) const;
 
-  /// What the adapter consists of, in words: "LoRA", "prompts", "scales", "biases", "norms", "Excitor".
+  /// What the adapter consists of, in words: "LoRA", "prompts", "scales", "biases", "norms", "Excitor",
+  /// "visual side".
   std::vector<std::string> parts() const;
   bool has(const std::string& part) const;
   /// The layers with prompts.

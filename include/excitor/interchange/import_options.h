@@ -21,7 +21,11 @@ struct ImportBase {
 
 struct ImportOptions {
   std::optional<ImportBase> base;
-  std::optional<int64_t> adapter_len;  ///< prompts a layer (files of LLaMA-Adapter); default 10
+  std::optional<int64_t> adapter_len;   ///< prompts a layer (files of LLaMA-Adapter); default 10
+  std::optional<int64_t> visual_heads;  ///< of the visual blocks (V2 multimodal); default 16, as released
+  /// The folder of the tower that a visual side (V2 multimodal) looks through, to be recorded; empty: the
+  /// release's CLIP ViT-L/14, which every use must then be told of.
+  std::string vision;
   /// What gates of LLaMA-Adapter go through: "tanh", as its training code has it (the default), or "none", as
   /// the inference code released with version 1.
   std::optional<std::string> gate_activation;
