@@ -15,16 +15,20 @@
 
 #include "commands.h"
 #include "generation_options.h"
+#include "image_options.h"
 
 namespace excitor {
 namespace {
 
 constexpr const char* kHelp =
-    "/base: the base's answer to the last question beside the adapter's; /reset: forget the conversation; "
-    "/quit or end of input: end";
+    "/image FILE: what the conversation is about from here on; /base: the base's answer to the last question "
+    "beside the adapter's; /reset: forget the conversation and the image; /quit or end of input: end";
+
+const std::string kImageCommand = "/image";
 
 struct ChatOptions {
   GenerationOptions generation;
+  ImageOptions images;
   std::string system;
 };
 
@@ -36,8 +40,8 @@ void show(std::string_view text) {
 /// its tokens are then those that training sees.
 class Chat {
  public:
-  Chat(const ChatOptions& options, const Session& session)
-      : answerer_(make_answerer(options.generation, session)) {
+  Chat(const ChatOptions& options, const Session& session, ImageViewer viewer)
+      : session_(session), answerer_(make_answerer(options.generation, session)), viewer_(std::move(viewer)) {
     if (!options.system.empty()) system_ = Message{.role = Role::system, .content = options.system};
   }
 
@@ -49,6 +53,8 @@ class Chat {
         reset();
       else if (line == "/base")
         show_base();
+      else if (line == kImageCommand || line.starts_with(kImageCommand + " "))
+        look_at(line.substr(std::min(line.size(), line.find_first_not_of(' ', kImageCommand.size()))));
       else if (line.starts_with('/'))
         log::warning(fmt::format("there is no {}; {}", line, kHelp));
       else if (!line.empty())
@@ -65,8 +71,24 @@ class Chat {
     return true;
   }
 
+  /// A file that can't be shown leaves everything as it was.
+  void look_at(const std::string& file) {
+    if (file.empty()) return log::warning("/image: no file is named; /image FILE");
+    const StopSignals signals;
+    try {
+      image_ = viewer_.look(file, session_);
+      log::info(fmt::format("{} is looked at{}{}", file, image_.words.empty() ? "" : "; experts say:\n",
+                            image_.words));
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const Error& error) {
+      log::warning(error.what());
+    }
+  }
+
   void reset() {
     turns_.clear();
+    image_ = {};
     log::info("the conversation is forgotten");
   }
 
@@ -122,7 +144,7 @@ class Chat {
     sampling.max_new_tokens =
         std::min(sampling.max_new_tokens, context_length() - static_cast<int64_t>(prompt.size()));
     const StopSignals signals;
-    const Generation generation = generator.generate(prompt, sampling, show);
+    const Generation generation = generator.generate(prompt, sampling, show, image_.features);
     std::cout << std::endl;
     if (StopSignals::requested() != 0) throw Interrupted("stopped", StopSignals::requested());
     return generation.text;
@@ -130,20 +152,25 @@ class Chat {
 
   std::vector<TokenId> prompt_ids() const {
     std::vector<Message> messages = turns_;
+    if (!messages.empty()) messages.front().input = image_.words;
     if (system_) messages.insert(messages.begin(), *system_);
     return answerer_.generator.tokenizer.encode_pieces(answerer_.prompt_template.prompt(messages)).ids;
   }
   int64_t prompt_tokens() const { return static_cast<int64_t>(prompt_ids().size()); }
   int64_t context_length() const { return answerer_.generator.model.config().max_position_embeddings; }
 
+  const Session& session_;
   Answerer answerer_;
+  ImageViewer viewer_;
   std::optional<Message> system_;
   std::vector<Message> turns_;  ///< user, assistant, user, …
+  SeenImage image_;             ///< of the whole conversation; its words stand with the first question
 };
 
 void run(const ChatOptions& options) {
+  ImageViewer viewer(options.images, options.generation.session);
   const Session session = open_session(options.generation.session);
-  Chat chat(options, session);
+  Chat chat(options, session, std::move(viewer));
   if (isatty(STDIN_FILENO)) log::info(kHelp);
   chat.run();
 }
@@ -154,6 +181,7 @@ void add_chat_command(CLI::App& app, CommandResult&) {
   auto options = std::make_shared<ChatOptions>();
   auto* command = app.add_subcommand("chat", "A conversation with a model, or with an adapter beside it");
   add_generation_options(*command, options->generation);
+  add_image_options(*command, options->images);
   command->add_option("--system", options->system, "System message in front of the conversation");
   command->footer(std::string("In the conversation, ") + kHelp +
                   ".\nExample: excitor chat models/tiny-world --adapter runs/tiny-world-excitor/adapter");

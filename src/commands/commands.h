@@ -18,6 +18,7 @@ void add_sweep_command(CLI::App& app, CommandResult& result);
 void add_prepare_command(CLI::App& app, CommandResult& result);
 void add_generate_command(CLI::App& app, CommandResult& result);
 void add_chat_command(CLI::App& app, CommandResult& result);
+void add_caption_command(CLI::App& app, CommandResult& result);
 void add_eval_command(CLI::App& app, CommandResult& result);
 void add_eval_captions_command(CLI::App& app, CommandResult& result);
 void add_inspect_command(CLI::App& app, CommandResult& result);

@@ -8,12 +8,14 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/eval/comparison.h>
+#include <excitor/methods/adapter_files.h>
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
 #include <excitor/util/log.h>
 #include <excitor/util/signals.h>
 
 #include "commands.h"
+#include "image_options.h"
 #include "session.h"
 
 namespace excitor {
@@ -25,7 +27,8 @@ struct EvalOptions {
   TaskOptions task;
   std::string output;
   std::string predictions;
-  std::string images;
+  ImageOptions vision;
+  std::string on_bad_image = "fail";
   bool json = false;
   bool no_prefix_reuse = false;
 };
@@ -39,9 +42,22 @@ void check_options(const EvalOptions& options, const std::vector<TaskRequest>& r
     throw UsageError("--shots: none of the tasks has shots; mmlu and scienceqa do");
   if (!options.task.scienceqa_captions.empty() && !has("scienceqa"))
     throw UsageError("--captions: only scienceqa puts captions in the place of images");
-  if (!options.images.empty())
-    throw UsageError(
-        "--images: this build cannot see images yet; leave it away (scienceqa then reads the text alone)");
+  if (!options.task.images.folder.empty() && !has("scienceqa") && !has("captions"))
+    throw UsageError("--images: none of the tasks has images; captions and scienceqa do");
+  if (!options.task.caption_instruction.empty() && !has("captions"))
+    throw UsageError("--prompt: only captions is asked an instruction");
+}
+
+/// What the adapter was trained with, unless the options say otherwise.
+void complete_options(EvalOptions& options) {
+  TaskOptions& task = options.task;
+  task.scoring.reuse_prefixes = !options.no_prefix_reuse;
+  if (options.on_bad_image == "skip") task.images.on_bad_image = OnBadImage::skip;
+  AdapterOrigin origin;
+  if (!options.session.adapter.empty()) origin = read_adapter_method(options.session.adapter).origin;
+  if (origin.prompt_template != "") task.prompt_template = origin.prompt_template;
+  if (task.caption_instruction.empty())
+    task.caption_instruction = origin.vision.value_or(VisionOrigin{}).caption_instruction;
 }
 
 void write_answer(const EvalOptions& options, const std::vector<TaskComparison>& comparisons) {
@@ -67,7 +83,15 @@ void run(EvalOptions options) {
   std::vector<TaskRequest> requests;
   for (const std::string& task : options.tasks) requests.push_back(parse_task(task));
   check_options(options, requests);
-  options.task.scoring.reuse_prefixes = !options.no_prefix_reuse;
+  complete_options(options);
+  ImageViewer viewer(options.vision, options.session);
+  const bool has_images = !options.task.images.folder.empty();
+  if (has_images && !options.session.adapter.empty() && !viewer.sees()) {
+    throw UsageError(
+        fmt::format("--images: the adapter {} has no visual side, it was trained on texts alone; "
+                    "leave --images away, or give an adapter that sees",
+                    options.session.adapter));
+  }
   std::vector<std::unique_ptr<ScoredTask>> tasks;
   for (const TaskRequest& request : requests) tasks.push_back(load_task(request, options.task));
   const Session session = open_session(options.session);
@@ -75,7 +99,8 @@ void run(EvalOptions options) {
   const ScoredModel scored{.model = session.base.model,
                            .bypass = session.bypass.get(),
                            .tokenizer = *session.tokenizer,
-                           .end_ids = read_end_ids(options.session.model, session.base.model.config())};
+                           .end_ids = read_end_ids(options.session.model, session.base.model.config()),
+                           .see = has_images && viewer.sees() ? viewer.eyes(session) : ImageFeatures()};
   write_answer(options, compare_on_tasks(tasks, scored));
 }
 
@@ -98,7 +123,22 @@ void add_task_options(CLI::App& command, EvalOptions& options) {
       ->capture_default_str();
   command.add_option("--captions", options.task.scienceqa_captions,
                      "scienceqa: captions.json, whose texts stand for the images");
-  command.add_option("--images", options.images, "Folder of the images");
+  command.add_option("--images", options.task.images.folder,
+                     "captions, scienceqa: folder of the images, which an adapter with a visual side sees");
+  command
+      .add_option(
+          "--on-bad-image", options.on_bad_image,
+          "Images that can't be read: fail, or skip (captions leaves them out, scienceqa asks without "
+          "them); each one is listed")
+      ->check(CLI::IsMember({"fail", "skip"}))
+      ->capture_default_str();
+  command.add_option("--vision", options.vision.vision,
+                     "Folder of the CLIP tower; default: where the adapter was trained with it");
+  command.add_option(
+      "--prompt", options.task.caption_instruction,
+      "captions: the instruction; default: the adapter's, else \"Generate caption of this image\"");
+  command.add_option("--split", options.task.split, "captions: the split of a Karpathy file")
+      ->capture_default_str();
   command
       .add_option("--tokens-per-pass", options.task.scoring.tokens_per_pass,
                   "Tokens that are computed together; fewer need less memory")

@@ -17,6 +17,7 @@
 #include <excitor/util/error.h>
 
 #include "commands.h"
+#include "image_options.h"
 #include "inspect_image.h"
 #include "inspect_tokens.h"
 #include "inspect_weights.h"
@@ -27,6 +28,8 @@ namespace {
 
 struct InspectOptions {
   SessionOptions session;
+  ImageOptions images;
+  std::string image;
   std::string ids;
   std::string output;
   std::string precision = "float32";
@@ -124,13 +127,18 @@ void inspect_logits(const InspectOptions& options) {
   SessionOptions session_options = options.session;
   session_options.needs_tokenizer = false;
   session_options.dtype = options.precision;
+  ImageViewer viewer(options.images, session_options);
+  if (!options.image.empty()) viewer.check_has_use();
   const Session session = open_session(session_options);
   const Llama& model = session.base.model;
   const std::vector<int64_t> ids = parse_ids(options.ids, model.config().vocab_size);
   const at::NoGradGuard no_grad;
   const TokenBatch batch{.ids = at::tensor(at::ArrayRef<int64_t>(ids)).to(model.device()),
                          .segments = Segments({static_cast<int64_t>(ids.size())})};
-  const at::Tensor hidden = model.hidden(batch, {.bypass = session.bypass.get()});
+  SequenceImages images;
+  if (!options.image.empty())
+    images.push_back(viewer.look(options.image, session).features.to(model.device()));
+  const at::Tensor hidden = model.hidden(batch, {.bypass = session.bypass.get(), .images = images});
   write_safetensors(options.output, {{"logits", model.logits(hidden, session.bypass.get())}});
 }
 
@@ -170,6 +178,9 @@ void add_inspect_command(CLI::App& app, CommandResult&) {
   logits->add_option("model", options->session.model, "Model folder")->required();
   logits->add_option("--adapter", options->session.adapter, "Adapter folder");
   logits->add_option("--ids", options->ids, "Token ids with commas between them")->required();
+  logits->add_option("--image", options->image, "Image that the adapter sees");
+  logits->add_option("--vision", options->images.vision,
+                     "Folder of the CLIP tower; default: where the adapter was trained with it");
   logits->add_option("--output", options->output, "File to write")->required();
   logits->add_option("--precision", options->precision, "Type to compute in")
       ->check(CLI::IsMember({"float32", "bfloat16", "float16", "fp32", "bf16", "fp16"}))

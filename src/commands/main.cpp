@@ -74,6 +74,7 @@ int parse_and_run(int argc, char** argv) {
   add_prepare_command(app, result);
   add_generate_command(app, result);
   add_chat_command(app, result);
+  add_caption_command(app, result);
   add_eval_command(app, result);
   add_eval_captions_command(app, result);
   add_inspect_command(app, result);

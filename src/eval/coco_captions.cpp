@@ -63,10 +63,47 @@ void read_images(const Json& document, const fs::path& file, std::vector<Referen
   }
 }
 
+/// Karpathy's files hold the sentences with the images, and nothing else besides.
+bool is_karpathy(const Json& document) {
+  return document.is_object() && document.contains("images") && !document.contains("annotations");
+}
+
+std::vector<std::string> raw_sentences(const QuestionRow& row) {
+  const Json& sentences = row.value().contains("sentences") ? row.value()["sentences"] : Json::array();
+  if (!sentences.is_array() || sentences.empty())
+    row.fail("\"sentences\" must be a list with at least one element");
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < sentences.size(); ++i)
+    texts.push_back(element_of(sentences, i, row.place() + ": sentences").text("raw"));
+  return texts;
+}
+
+std::vector<ReferencedImage> read_karpathy(const Json& document, const fs::path& file,
+                                           const std::string& split) {
+  const Json& list = list_of(document, "images", file);
+  std::vector<ReferencedImage> images;
+  ImageIndex index;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const QuestionRow row = element_of(list, i, file.string() + ": images");
+    const std::string own = row.text("split");
+    if (own != split && !(split == "train" && own == "restval")) continue;
+    const std::string id = id_of(row, row.has("cocoid") ? "cocoid" : "imgid");
+    if (index.has(id)) row.fail(fmt::format("image {} stands there twice", id));
+    index.add(id);
+    const std::string folder = row.has("filepath") ? row.text("filepath") + "/" : "";
+    images.push_back(
+        {.id = id, .file_name = folder + row.text("filename"), .references = raw_sentences(row)});
+  }
+  if (images.empty())
+    throw DataError(fmt::format("{}: holds no images of split \"{}\"", file.string(), split));
+  return images;
+}
+
 }  // namespace
 
-std::vector<ReferencedImage> read_coco_references(const fs::path& file) {
+std::vector<ReferencedImage> read_coco_references(const fs::path& file, const std::string& split) {
   const Json document = read_document(file);
+  if (is_karpathy(document)) return read_karpathy(document, file, split);
   const Json& annotations = list_of(document, "annotations", file);
   std::vector<ReferencedImage> images;
   ImageIndex index;

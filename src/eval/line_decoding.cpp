@@ -19,8 +19,11 @@ namespace {
 class LineDecoder {
  public:
   LineDecoder(const ScoredModel& scored, const GreedyLimits& limits, const SharedPrefix& prefix,
-              const SharedPrefix::Contexts& prompts)
-      : scored_(scored), limits_(limits), cache_(prefix.branch(std::ssize(prompts), false)) {
+              const SharedPrefix::Contexts& prompts, SequenceImages images)
+      : scored_(scored),
+        limits_(limits),
+        cache_(prefix.branch(std::ssize(prompts), false)),
+        images_(std::move(images)) {
     std::vector<int64_t> ids, lengths;
     for (size_t i = 0; i < prompts.size(); ++i) {
       const std::vector<TokenId>& prompt = prompts[i];
@@ -60,8 +63,14 @@ class LineDecoder {
     std::vector<int64_t> last;
     for (int64_t i = 0; i < batch.segments.count(); ++i)
       last.push_back(batch.segments.begin(i) + batch.segments.length(i) - 1);
-    const at::Tensor hidden = scored_.model.hidden(
-        batch, {.bypass = scored_.bypass, .cache = &cache_, .rows = token_tensor(last, device)});
+    SequenceImages shown;
+    for (const size_t i : running_) {
+      if (!images_.empty()) shown.push_back(images_[i]);
+    }
+    const at::Tensor hidden = scored_.model.hidden(batch, {.bypass = scored_.bypass,
+                                                           .cache = &cache_,
+                                                           .rows = token_tensor(last, device),
+                                                           .images = std::move(shown)});
     const at::Tensor logits = scored_.model.logits(hidden, scored_.bypass);  // [B,V]
     if (!logits.isfinite().all().item<bool>())
       throw CheckpointError(
@@ -106,26 +115,48 @@ class LineDecoder {
   const ScoredModel& scored_;
   GreedyLimits limits_;
   KvCache cache_;
+  SequenceImages images_;  // of every answer, or empty
   std::vector<Answer> answers_;
   std::vector<size_t> running_;  // the answer of each sequence of the cache
 };
+
+/// What the bypass sees of the images of some prompts; undefined for an empty path.
+SequenceImages look_at(const ScoredModel& scored, std::span<const std::filesystem::path> images,
+                       const std::vector<size_t>& batch) {
+  if (images.empty()) return {};
+  std::vector<std::filesystem::path> files;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (images[batch[i]].empty()) continue;
+    files.push_back(images[batch[i]]);
+    places.push_back(i);
+  }
+  const std::vector<at::Tensor> features = scored.see(files);
+  SequenceImages seen(batch.size());
+  for (size_t i = 0; i < places.size(); ++i) seen[places[i]] = features[i].to(scored.model.device());
+  return seen;
+}
 
 }  // namespace
 
 std::vector<std::string> continue_lines(const ScoredModel& scored,
                                         std::span<const std::vector<TokenId>> prompts,
-                                        const GreedyLimits& limits) {
+                                        const GreedyLimits& limits,
+                                        std::span<const std::filesystem::path> images) {
   const at::NoGradGuard no_grad;
   std::vector<std::string> texts(prompts.size());
   if (prompts.empty()) return texts;
-  const SharedPrefix prefix(scored, {prompts.begin(), prompts.end()}, true);
+  const bool sees = scored.bypass && scored.see && !images.empty();
+  // What a bypass makes of the first token already depends on the image.
+  const SharedPrefix prefix(scored, {prompts.begin(), prompts.end()}, /*reuse=*/!sees);
   std::vector<int64_t> lengths;
   for (const auto& prompt : prompts) lengths.push_back(std::ssize(prompt) - prefix.tokens());
   for (const auto& batch : batches_by_length(lengths, limits.tokens_per_pass, limits.sequences)) {
     stop_if_asked();
     SharedPrefix::Contexts chosen;
     for (const size_t i : batch) chosen.emplace_back(prompts[i]);
-    std::vector<std::string> answers = LineDecoder(scored, limits, prefix, chosen).run();
+    SequenceImages seen = sees ? look_at(scored, images, batch) : SequenceImages{};
+    std::vector<std::string> answers = LineDecoder(scored, limits, prefix, chosen, std::move(seen)).run();
     for (size_t i = 0; i < batch.size(); ++i) texts[batch[i]] = std::move(answers[i]);
   }
   return texts;

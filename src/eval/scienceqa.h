@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <excitor/eval/task.h>
+
 namespace excitor {
 
 struct ScienceQuestion {
@@ -40,6 +42,13 @@ struct ScienceOptions {
 /// and question: fields that are missing or of a wrong type, an answer outside the choices, an unknown
 /// subject or grade, an empty split, a question that problems.json lacks.
 ScienceSplit read_scienceqa(const std::filesystem::path& folder, const ScienceOptions& options);
+
+/// The image of each question in the data set's folder of images (an empty path where a question has none):
+/// FOLDER/test/ID/image.png as it is published, FOLDER/ID/image.png, or FOLDER/image.png. Bad ones fail, or
+/// are left out and listed in `left_out`. Throws ConfigError (no such folder), DataError.
+std::vector<std::filesystem::path> find_science_images(const std::vector<ScienceQuestion>& questions,
+                                                       const TaskImages& images,
+                                                       std::vector<std::string>& left_out);
 
 enum class ScienceFormat { qcm_a, qcm_lea };
 

@@ -49,16 +49,21 @@ void ScienceTask::prepare(const Tokenizer& tokenizer, int64_t context_length) {
 }
 
 Json ScienceTask::layout() const {
-  return {{"format", format_ == ScienceFormat::qcm_a ? "QCM-A" : "QCM-LEA"},
-          {"shots", split_.shots.size()},
-          {"samples_with_fewer_shots", fewer_shots_},
-          {"samples_cut", cut_}};
+  Json layout = {{"format", format_ == ScienceFormat::qcm_a ? "QCM-A" : "QCM-LEA"},
+                 {"shots", split_.shots.size()},
+                 {"samples_with_fewer_shots", fewer_shots_},
+                 {"samples_cut", cut_}};
+  if (images_.empty()) return layout;
+  layout["samples_with_image"] =
+      std::ranges::count_if(images_, [](const auto& image) { return !image.empty(); });
+  layout["images_left_out"] = left_out_;
+  return layout;
 }
 
 TaskScores ScienceTask::score(const ScoredModel& scored) const {
   const GreedyLimits limits{.max_new_tokens = longest_answer(format_), .tokens_per_pass = tokens_per_pass_};
   TaskScores scores;
-  add_samples(scores, continue_lines(scored, prompts_, limits));
+  add_samples(scores, continue_lines(scored, prompts_, limits, images_));
   return scores;
 }
 

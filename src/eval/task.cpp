@@ -9,6 +9,7 @@
 #include <excitor/util/error.h>
 #include <excitor/util/settings.h>
 
+#include "caption_task.h"
 #include "choice_task.h"
 #include "perplexity_task.h"
 #include "scienceqa_task.h"
@@ -47,8 +48,33 @@ std::unique_ptr<ScoredTask> load_science_task(const TaskRequest& request, const 
   ScienceSplit split = read_scienceqa(
       request.path,
       {.captions = options.scienceqa_captions, .shots = options.shots.value_or(0), .limit = options.limit});
-  return std::make_unique<ScienceTask>(name_of(request.path), std::move(split), format,
-                                       options.scoring.tokens_per_pass);
+  std::vector<std::filesystem::path> images;
+  std::vector<std::string> left_out;
+  if (!options.images.folder.empty()) images = find_science_images(split.questions, options.images, left_out);
+  auto task = std::make_unique<ScienceTask>(
+      name_of(request.path), std::move(split),
+      ScienceTask::Rules{.format = format, .tokens_per_pass = options.scoring.tokens_per_pass});
+  task->show_images(std::move(images), std::move(left_out));
+  return task;
+}
+
+std::unique_ptr<ScoredTask> load_caption_task(const TaskRequest& request, const TaskOptions& options) {
+  if (options.images.folder.empty()) {
+    throw UsageError(fmt::format(
+        "captions={}: where are its images? give their folder with --images DIR, or score captions "
+        "that are written already with `excitor eval-captions`",
+        request.path));
+  }
+  auto referenced = read_coco_references(request.path, options.split);
+  if (options.limit && std::ssize(referenced) > *options.limit)
+    referenced.resize(static_cast<size_t>(*options.limit));
+  auto images = find_referenced_images(referenced, options.images.folder);
+  const auto left_out = drop_bad_images(images, options.images.on_bad_image);
+  return std::make_unique<CaptionTask>(
+      name_of(request.path), std::move(images), left_out,
+      CaptionTask::Question{.instruction = options.caption_instruction,
+                            .prompt_template = options.prompt_template,
+                            .tokens_per_pass = options.scoring.tokens_per_pass});
 }
 
 }  // namespace
@@ -76,11 +102,7 @@ std::unique_ptr<ScoredTask> load_task(const TaskRequest& request, const TaskOpti
   if (request.type == "perplexity")
     return std::make_unique<PerplexityTask>(name_of(request.path), request.path, options);
   if (request.type == "scienceqa") return load_science_task(request, options);
-  if (request.type == "captions") {
-    throw UsageError(
-        "captions: this build cannot see images yet; write the captions with another program and score them "
-        "with `excitor eval-captions --references COCO.json --results RESULTS.json`");
-  }
+  if (request.type == "captions") return load_caption_task(request, options);
   return load_choice_task(request, options);
 }
 

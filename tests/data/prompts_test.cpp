@@ -12,7 +12,7 @@ namespace {
 
 class Prompts : public testing::Test {
  protected:
-  std::vector<Instruction> read(const std::string& text) {
+  std::vector<ImagePrompt> read(const std::string& text) {
     write_file_atomically(folder_ / "prompts.jsonl", text);
     return read_prompts(folder_ / "prompts.jsonl");
   }
@@ -23,9 +23,19 @@ TEST_F(Prompts, RowsSayPromptOrInstructionAndInput) {
   const auto prompts =
       read("{\"prompt\": \"a\"}\n\n{\"instruction\": \"b\", \"input\": \"c\", \"output\": \"ignored\"}\n");
   ASSERT_EQ(prompts.size(), 2);
-  EXPECT_EQ(prompts[0].instruction, "a");
-  EXPECT_EQ(prompts[1].instruction, "b");
-  EXPECT_EQ(prompts[1].input, "c");
+  EXPECT_EQ(prompts[0].instruction.instruction, "a");
+  EXPECT_EQ(prompts[1].instruction.instruction, "b");
+  EXPECT_EQ(prompts[1].instruction.input, "c");
+}
+
+TEST_F(Prompts, ImagesAreRelativeToTheFile) {
+  const auto prompts = read(
+      "{\"prompt\": \"a\", \"image\": \"x/y.png\"}\n{\"prompt\": \"b\", \"image\": \"/z.png\"}\n"
+      "{\"prompt\": \"c\", \"image\": null}\n");
+  ASSERT_EQ(prompts.size(), 3);
+  EXPECT_EQ(prompts[0].image, folder_ / "x/y.png");
+  EXPECT_EQ(prompts[1].image, "/z.png");
+  EXPECT_EQ(prompts[2].image, "");
 }
 
 TEST_F(Prompts, BadRowsAreNamedByTheirLine) {

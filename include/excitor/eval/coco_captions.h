@@ -1,4 +1,4 @@
-// COCO's files of captions: references and results.
+// COCO's files of captions: references (COCO's own, or Karpathy's split of them) and results.
 #pragma once
 
 #include <filesystem>
@@ -17,9 +17,12 @@ struct ReferencedImage {
 };
 
 /// References: {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}; without "images"
-/// those of the annotations. Throws ConfigError for a missing file, DataError that names file and element:
-/// broken JSON, missing fields, an annotation of an unknown image, an image without a caption, no image.
-std::vector<ReferencedImage> read_coco_references(const std::filesystem::path& file);
+/// those of the annotations. Or Karpathy's {"images": [{"cocoid" or "imgid", "filepath", "filename", "split",
+/// "sentences": [{"raw"}]}]}, the images of `split` alone ("train" with "restval"). Throws ConfigError for a
+/// missing file, DataError that names file and element: broken JSON, missing fields, an annotation of an
+/// unknown image, an image without a caption, no image.
+std::vector<ReferencedImage> read_coco_references(const std::filesystem::path& file,
+                                                  const std::string& split = "test");
 
 /// Puts results [{"image_id", "caption"}] beside the references. Throws DataError that names file and
 /// element: a result for an unknown image, two for one; and, unless `subset`, images without a result. With

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,12 +13,16 @@
 
 namespace excitor {
 
+/// Image files -> what a bypass sees of each: features [rows,width], on any device. Throws as read_image().
+using ImageFeatures = std::function<std::vector<at::Tensor>(const std::vector<std::filesystem::path>& files)>;
+
 /// A model as tasks score it.
 struct ScoredModel {
   const Llama& model;
   const ModelBypass* bypass;  ///< null: the base
   const Tokenizer& tokenizer;
   std::vector<int64_t> end_ids = {};  ///< ids that end an answer, beside the tokenizer's EOS
+  ImageFeatures see = {};             ///< empty: the bypass sees texts alone
 };
 
 /// A context and the continuations that are compared. Context and the longest continuation fit the model's
@@ -48,9 +54,12 @@ struct GreedyLimits {
 
 /// The text that follows each prompt (BOS first) by the most probable tokens, up to a line end (without it),
 /// EOS, max_new_tokens, or the end of the model's positions; in the order of `prompts`. A beginning that all
-/// prompts share is computed once. Throws as score_choices.
+/// prompts share is computed once. `images`: the file that each prompt is about (an empty path: none), or no
+/// elements at all; a batch's are looked at when its turn comes, by a bypass that sees. Throws as
+/// score_choices.
 std::vector<std::string> continue_lines(const ScoredModel& scored,
                                         std::span<const std::vector<TokenId>> prompts,
-                                        const GreedyLimits& limits = {});
+                                        const GreedyLimits& limits = {},
+                                        std::span<const std::filesystem::path> images = {});
 
 }  // namespace excitor

@@ -12,6 +12,7 @@
 
 #include <excitor/eval/scoring.h>
 #include <excitor/util/json.h>
+#include <excitor/vision/bad_images.h>
 
 namespace excitor {
 
@@ -53,11 +54,21 @@ struct TaskRequest {
   std::string path;
 };
 
+/// How tasks with images (captions, scienceqa) find and show them.
+struct TaskImages {
+  std::string folder;  ///< empty: the model reads texts alone, and captions can't be scored
+  OnBadImage on_bad_image = OnBadImage::fail;
+};
+
 struct TaskOptions {
   std::optional<int64_t> limit;            ///< the first so many samples of each task
   std::optional<int64_t> shots;            ///< mmlu (default 5) and scienceqa (default 0)
   std::string scienceqa_format = "QCM-A";  ///< or "QCM-LEA"
   std::string scienceqa_captions;          ///< captions.json whose texts stand for the images; empty: none
+  TaskImages images;
+  std::string caption_instruction;  ///< what captions asks
+  Json prompt_template = "plain";   ///< how captions asks it
+  std::string split = "test";       ///< of Karpathy's references (captions)
   ScoringLimits scoring;
 };
 

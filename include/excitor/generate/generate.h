@@ -38,9 +38,9 @@ struct Generator {
   std::vector<int64_t> end_ids = {};  ///< further ids that end an answer, beside the tokenizer's EOS
 
   /// Continues `prompt` (BOS included) until EOS (or one of end_ids), a stop string, max_new_tokens, or a
-  /// signal.
+  /// signal. `image`: the features [rows,width] that the bypass sees, or undefined; the base sees none.
   Generation generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings,
-                      const TextSink& sink = {}) const;
+                      const TextSink& sink = {}, const at::Tensor& image = {}) const;
 };
 
 /// Chooses the next token from logits [V] fp32 on the CPU; `uniform` is in [0,1).

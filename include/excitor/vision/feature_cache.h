@@ -12,15 +12,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <excitor/vision/bad_images.h>
 #include <excitor/vision/image_encoder.h>
 
 namespace excitor {
-
-/// An image that can't be used, and why.
-struct BadImage {
-  std::filesystem::path file;
-  std::string reason;
-};
 
 /// A folder of features for one ImageEncoder::key(), in chunks of safetensors ("features" [n,rows,width],
 /// "digests" [n,32]). An image is known by the SHA-256 of its file's bytes. Chunks appear whole, under names
