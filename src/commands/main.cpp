@@ -72,6 +72,7 @@ int parse_and_run(int argc, char** argv) {
   add_check_command(app, result);
   add_sweep_command(app, result);
   add_prepare_command(app, result);
+  add_cache_command(app, result);
   add_generate_command(app, result);
   add_chat_command(app, result);
   add_caption_command(app, result);

@@ -1,10 +1,9 @@
 #include "token_cache.h"
 
-#include <cstdlib>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <excitor/util/cache_folder.h>
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
 #include <excitor/util/log.h>
@@ -72,6 +71,7 @@ std::optional<CachedFile> open_folder(const fs::path& folder, const std::string&
     if (dataset->size() != manifest.report.examples)
       throw DataError(fmt::format("{}: {} examples, expected {}", folder.string(), dataset->size(),
                                   manifest.report.examples));
+    note_cache_use(folder);
     return CachedFile{.dataset = std::move(dataset), .report = manifest.report, .folder = folder};
   } catch (const Error& error) {
     damage = error.what();
@@ -113,11 +113,7 @@ bool fill(const fs::path& folder, const FileTask& task, const Json& key, RowErro
 std::optional<fs::path> TokenCache::folder_of(const std::string& cache_dir) {
   if (cache_dir == "none") return std::nullopt;
   if (cache_dir != "auto") return cache_dir;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache == '/')
-    return fs::path(cache) / "excitor";
-  if (const char* home = std::getenv("HOME"); home && *home == '/')
-    return fs::path(home) / ".cache" / "excitor";
-  return std::nullopt;
+  return default_cache_folder();
 }
 
 std::optional<CachedFile> TokenCache::find(const FileTask& task) const {

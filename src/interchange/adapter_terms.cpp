@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <excitor/util/regex.h>
+#include <excitor/util/error.h>
 
 namespace excitor {
 namespace {
@@ -44,15 +43,13 @@ std::string part_of(const std::string& name) {
   return name;
 }
 
-/// PEFT's look-up in rank_pattern and alpha_pattern: the first key that matches the module's whole path or
-/// its end behind a dot.
-const Json* find_by_pattern(const Json& settings, const char* table, const std::string& module) {
-  const auto found = settings.find(table);
-  if (found == settings.end() || !found->is_object()) return nullptr;
-  for (const auto& [key, value] : found->items()) {
-    if (Regex("(.*\\.)?(" + key + ")").matches_fully(module)) return &value;
-  }
-  return nullptr;
+/// LoRA's alpha for some modules; none where the method has no such setting.
+ModulePattern alpha_pattern(const Json& settings) {
+  constexpr const char* kTable = "alpha_pattern";
+  Problems problems;
+  ModulePattern pattern(settings.value(kTable, Json()), kTable, problems);
+  problems.throw_if_any("the adapter's settings");
+  return pattern;
 }
 
 }  // namespace
@@ -62,16 +59,17 @@ bool LinearTerms::any() const {
 }
 
 AdapterTerms::AdapterTerms(const LoadedAdapter& adapter)
-    : adapter_(adapter), settings_(write_settings([&](Describer& d) { adapter.method->describe(d); })) {}
+    : adapter_(adapter),
+      settings_(write_settings([&](Describer& d) { adapter.method->describe(d); })),
+      lora_alphas_(alpha_pattern(settings_)) {}
 
 at::Tensor AdapterTerms::find(const std::string& name) const {
   return adapter_.parameters.contains(name) ? adapter_.parameters.at(name).detach() : at::Tensor();
 }
 
-double AdapterTerms::lora_scale(const std::string& module, int64_t rank) const {
+double AdapterTerms::lora_scale(int64_t layer, Projection site, int64_t rank) const {
   const auto r = static_cast<double>(rank);
-  const Json* own = find_by_pattern(settings_, "alpha_pattern", module);
-  const double alpha = own ? own->get<double>() : settings_.value("lora_alpha", r);
+  const double alpha = lora_alphas_.find(layer, site).value_or(settings_.value("lora_alpha", r));
   return alpha / (settings_.value("use_rslora", false) ? std::sqrt(r) : r);
 }
 
@@ -80,10 +78,7 @@ LinearTerms AdapterTerms::linear(int64_t layer, Projection site) const {
   LinearTerms terms{.lora_a = find(name + ".lora_A.weight"),
                     .lora_b = find(name + ".lora_B.weight"),
                     .bias = find(name + ".adapter_bias")};
-  if (terms.has_lora()) {
-    const std::string module = fmt::format("model.layers.{}.{}", layer, projection_name(site));
-    terms.lora_scale = lora_scale(module, terms.lora_a.size(0));
-  }
+  if (terms.has_lora()) terms.lora_scale = lora_scale(layer, site, terms.lora_a.size(0));
   const bool on_input = settings_.value("scale_position", "output") == "input";
   (on_input ? terms.input_scale : terms.output_scale) = find(name + ".adapter_scale");
   return terms;

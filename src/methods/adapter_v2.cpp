@@ -9,12 +9,12 @@
 #include <ATen/ops/mul.h>
 #include <fmt/format.h>
 
+#include <excitor/methods/target_modules.h>
 #include <excitor/model/llama.h>
 #include <excitor/tensor/fused.h>
 
 #include "adaption_prompt.h"
 #include "methods.h"
-#include "target_modules.h"
 #include "visual_blocks.h"
 
 namespace excitor {

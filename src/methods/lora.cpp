@@ -4,12 +4,12 @@
 
 #include <fmt/format.h>
 
+#include <excitor/methods/target_modules.h>
 #include <excitor/model/llama.h>
 #include <excitor/tensor/fused.h>
 #include <excitor/util/random.h>
 
 #include "methods.h"
-#include "target_modules.h"
 
 namespace excitor {
 namespace {

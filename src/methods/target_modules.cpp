@@ -1,4 +1,4 @@
-#include "target_modules.h"
+#include <excitor/methods/target_modules.h>
 
 #include <algorithm>
 

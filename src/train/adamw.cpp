@@ -78,6 +78,7 @@ GradNorms clip_grad_norm(const ParameterSet& parameters, double max_norm) {
     norms.names.push_back(name);
     grads.push_back(tensor.grad());
   }
+  if (grads.empty()) return {.total = at::zeros({}), .each = at::zeros({0}), .names = {}};
   norms.each = at::stack(at::_foreach_norm(grads));
   norms.total = at::linalg_vector_norm(norms.each);
   if (max_norm > 0)

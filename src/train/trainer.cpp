@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <functional>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <fmt/format.h>
 
 #include <excitor/tensor/autograd.h>
@@ -104,11 +105,13 @@ void Trainer::forward_backward(StepMetrics& metrics) {
   const std::vector<int64_t> share =
       share_of_rank(metrics.examples, task_.communicator.rank(), task_.communicator.size());
   do {
-    reduce(accumulate(share, metrics), metrics);
-    if (steps_done_ == 0) check_gradients(task_.parameters);
+    const at::Tensor own_loss = accumulate(share, metrics);
+    StepCounts own{.tokens = metrics.tokens};
+    if (task_.requests) own.requests = task_.requests();
+    reduction_->add_up(task_.parameters, own_loss, own);
     unscale_gradients();
-    norms_ = clip_grad_norm(task_.parameters, task_.settings.max_grad_norm);
-    metrics.grad_norm = norms_.total.item<double>();
+    read(clip_grad_norm(task_.parameters, task_.settings.max_grad_norm), metrics);
+    if (steps_done_ == 0) check_gradients(task_.parameters);
     metrics.is_finite = std::isfinite(metrics.loss) && std::isfinite(metrics.grad_norm);
     // Gradients beyond fp16's range call for a smaller scale; a loss that is not finite does not.
   } while (!metrics.is_finite && std::isfinite(metrics.loss) && scaler_.back_off());
@@ -117,15 +120,22 @@ void Trainer::forward_backward(StepMetrics& metrics) {
   note_moved();
 }
 
-void Trainer::reduce(const at::Tensor& own_loss, StepMetrics& metrics) {
-  StepSums own{.loss = own_loss.defined() ? own_loss.item<double>() : 0.0, .tokens = metrics.tokens};
-  if (task_.requests) own.requests = task_.requests();
-  const StepSums all = reduction_->sum(task_.parameters, own);
+void Trainer::read(const GradNorms& norms, StepMetrics& metrics) {
+  const at::Tensor values =
+      at::cat({norms.total.view({1}), norms.each, reduction_->values()}).to(at::kCPU, at::kDouble);
+  const std::span<const double> host(values.const_data_ptr<double>(), static_cast<size_t>(values.numel()));
+  const std::span<const double> each = host.subspan(1, norms.names.size());
+  const StepSums all = reduction_->finish(task_.parameters, host.subspan(1 + each.size()));
   metrics.loss = all.loss / scaler_.scale();
   metrics.tokens = all.tokens;
-  // A repeated reduction (back_off) must not forget what was asked for in the first.
+  // A repeated step (back_off) must not forget what was asked for in the first try.
   if (all.requests.stop_signal != 0) metrics.requests.stop_signal = all.requests.stop_signal;
   metrics.requests.save |= all.requests.save;
+  metrics.grad_norm = host.front();
+  norms_.clear();
+  for (size_t i = 0; i < each.size(); ++i) {
+    if (task_.parameters.at(norms.names[i]).grad().defined()) norms_[norms.names[i]] = each[i];
+  }
 }
 
 at::Tensor Trainer::accumulate(const std::vector<int64_t>& examples, StepMetrics& metrics) {
@@ -188,28 +198,19 @@ std::vector<std::vector<int64_t>> Trainer::micro_batches_of_all(
 }
 
 int64_t Trainer::probe_memory() {
-  struct Candidate {
-    int64_t tokens = 0;
-    std::vector<int64_t> examples;
-  };
-  std::vector<Candidate> batches;
+  int64_t most = 0;
+  std::vector<int64_t> largest;
   for (int64_t step = 0; step < std::min(sampler_.steps_per_epoch(), total_steps()); ++step) {
     for (auto& batch : micro_batches_of_all(sampler_.global_batch(step))) {
       int64_t tokens = 0;
       for (const int64_t index : batch) tokens += task_.dataset.tokens(index);
-      batches.push_back({.tokens = tokens, .examples = std::move(batch)});
+      if (tokens <= most) continue;
+      most = tokens;
+      largest = std::move(batch);
     }
   }
-  std::ranges::stable_sort(batches, std::greater<>(), &Candidate::tokens);
-  // The largest ones, with others between them: memory is then as divided as after many steps of any length.
-  constexpr size_t kLargest = 4;
-  const size_t count = std::min(kLargest, batches.size());
-  for (size_t i = 0; i < count; ++i) {
-    probe(batches[count - 1 - i].examples);
-    probe(batches[(batches.size() - 1) * (i + 1) / count].examples);
-  }
-  probe(batches.front().examples);
-  return batches.front().tokens;
+  probe(largest);
+  return most;
 }
 
 void Trainer::probe(const std::vector<int64_t>& examples) {
@@ -230,20 +231,14 @@ void Trainer::unscale_gradients() {
 void Trainer::note_moved() {
   constexpr int64_t kStepsWatched = 3;
   if (steps_done_ >= kStepsWatched || never_moved_.empty()) return;
-  const at::Tensor each = norms_.each.to(at::kCPU, at::kDouble);
-  for (size_t i = 0; i < norms_.names.size(); ++i) {
-    if (each[static_cast<int64_t>(i)].item<double>() > 0) never_moved_.erase(norms_.names[i]);
+  for (const auto& [name, norm] : norms_) {
+    if (norm > 0) never_moved_.erase(name);
   }
 }
 
 std::map<std::string, double> Trainer::gradient_norms() const {
   std::map<std::string, double> squares;
-  if (!norms_.each.defined()) return squares;
-  const at::Tensor each = norms_.each.to(at::kCPU, at::kDouble);
-  for (size_t i = 0; i < norms_.names.size(); ++i) {
-    const double norm = each[static_cast<int64_t>(i)].item<double>();
-    squares[name_inside_layer(norms_.names[i])] += norm * norm;
-  }
+  for (const auto& [name, norm] : norms_) squares[name_inside_layer(name)] += norm * norm;
   for (auto& [name, square] : squares) square = std::sqrt(square);
   return squares;
 }

@@ -128,14 +128,26 @@ def start(*arguments, **settings):
     return subprocess.Popen([str(path), *map(str, arguments)], env=environment, **settings)
 
 
-def wait_for_step(process, run, step, timeout=30):
+PATIENCE = 300  # seconds until a test gives up: far beyond what a busy machine takes, and below distributed.timeout_seconds
+
+
+def words_at_end(process):
+    """What a program said, once it has ended by itself."""
+    try:
+        return process.communicate(timeout=PATIENCE)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"still running after {PATIENCE} s:\n{process.communicate()[1]}") from None
+
+
+def wait_for_step(process, run, step, timeout=PATIENCE):
     """Until metrics.jsonl holds that many steps; fails when the program ends before."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         if (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").read_text().count('"event":"step"') >= step:
             return
         assert process.poll() is None, f"ended with {process.returncode} before step {step}:\n{process.stderr.read()}"
-        time.sleep(0.002)
+        time.sleep(0.01)
     process.kill()
     raise AssertionError(f"no step {step} in {timeout} s")
 

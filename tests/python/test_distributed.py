@@ -1,16 +1,18 @@
 """Many processes train as one does: the same losses and weights, whoever starts them; signals, checkpoints and folders as ever."""
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 import safetensors.torch
 
 import integration_support as support
 from integration_support import configuration, metrics, write_run
-from program import run_excitor
+from program import find_program, run_excitor
 
 METHODS = {
     # Its first layer's prompt has directions that leave the loss alone: their gradients are rounding (1e-9), which Adam with its
@@ -138,14 +140,36 @@ def test_two_machines_with_torchruns_variables_and_folders_of_their_own(tmp_path
         file = prepare(tmp_path / f"machine{rank}", model, "auto", method=METHODS["lora"][0])
         processes.append(support.start("train", file, cwd=tmp_path / f"machine{rank}", env=variables(rank, 2, port)))
     for process in processes:
-        words = process.communicate(timeout=60)[1]
+        words = support.words_at_end(process)
         assert process.returncode == 0, words
     assert_same(tmp_path / "machine0/run", one)
     assert sorted(path.name for path in (tmp_path / "machine1/run").iterdir()) == ["log-rank-1.txt"]
 
 
+def starters():
+    """Programs that start processes, with the words in front of ours."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
+                "--rdzv-endpoint", "127.0.0.1:0", "--no-python"]
+    mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", "2", "-x", f"MASTER_PORT={free_port()}"]
+    return {"torchrun": torchrun, "mpirun": mpirun}
+
+
+@pytest.mark.parametrize("starter", ["torchrun", "mpirun"])
+def test_torchrun_and_mpirun_themselves(tmp_path, model, starter):
+    command = starters()[starter]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{starter} is not installed")
+    settings = {"max_steps": 2, "micro_batch_size": 4}
+    one, _ = train(tmp_path / "one", model, 1, method=METHODS["lora"][0], train=settings)
+    file = prepare(tmp_path / "two", model, "auto", method=METHODS["lora"][0], train=settings)
+    done = subprocess.run([*command, str(find_program()[0]), "train", str(file)], capture_output=True, text=True, cwd=tmp_path,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=support.PATIENCE)
+    assert done.returncode == 0, done.stderr
+    assert_same(tmp_path / "two/run", one)
+
+
 @pytest.mark.parametrize("starter", ["slurm", "open_mpi"])
-def test_ranks_from_srun_and_mpirun(tmp_path, model, starter):
+def test_ranks_from_the_variables_of_srun_and_mpirun(tmp_path, model, starter):
     port = free_port()
     environments = {
         "slurm": lambda rank: {"SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": str(rank), "SLURM_JOB_ID": "7",
@@ -155,7 +179,7 @@ def test_ranks_from_srun_and_mpirun(tmp_path, model, starter):
     file = prepare(tmp_path, model, "auto", train={"max_steps": 2})
     processes = [support.start("train", file, env=environments[starter](rank)) for rank in (0, 1)]
     for process in processes:
-        words = process.communicate(timeout=60)[1]
+        words = support.words_at_end(process)
         assert process.returncode == 0, words
     assert len(steps_of(tmp_path / "run")) == 2
 
@@ -168,7 +192,7 @@ def test_a_stopped_run_goes_on_with_another_number_of_processes(tmp_path, model,
     run = tmp_path / "cut/run"
     support.wait_for_step(process, run, 3)
     process.send_signal(number)
-    words = process.communicate(timeout=60)[1]
+    words = support.words_at_end(process)
     assert process.returncode == 128 + number, words
     assert words.count("the same command goes on from") == 1
     done = run_excitor("train", prepare(tmp_path / "cut", model, 4, **settings))
@@ -182,7 +206,7 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_step(tmp_path, model):
     support.wait_for_step(process, tmp_path / "run", 3)
     ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(ranks[1]), signal.SIGTERM)
-    words = process.communicate(timeout=60)[1]
+    words = support.words_at_end(process)
     assert process.returncode == 143, words
     assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 1
 
@@ -196,5 +220,5 @@ def test_sigusr1_saves_and_goes_on(tmp_path, model):
     support.wait_for_step(process, tmp_path / "run", count + 50)
     assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 1
     process.terminate()
-    process.communicate(timeout=60)
+    support.words_at_end(process)
     assert process.returncode == 143

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -200,6 +201,38 @@ TEST(LossScaler, OutsideFp16ItDoesNothing) {
   EXPECT_EQ(scaler.scale(), 1);
   EXPECT_FALSE(scaler.back_off());
   EXPECT_TRUE(scaler.state().empty());
+}
+
+/// How often a tensor's value was asked for as a number, in this thread: on a GPU each makes the host wait.
+class ScalarReads {
+ public:
+  ScalarReads() : handle_(at::addThreadLocalCallback(at::RecordFunctionCallback(&count))) { reads_ = 0; }
+  ~ScalarReads() { at::removeCallback(handle_); }
+  static int64_t count() { return reads_; }
+
+ private:
+  static std::unique_ptr<at::ObserverContext> count(const at::RecordFunction& function) {
+    if (std::string_view(function.name()) == "aten::_local_scalar_dense") ++reads_;
+    return nullptr;
+  }
+  static inline thread_local int64_t reads_ = 0;
+  at::CallbackHandle handle_;
+};
+
+TEST_F(TrainerTest, AStepAsksForNoNumberAlone) {
+  ParameterSet parameters = fresh();
+  const auto bypass = method_->bypass(base_.model.config(), parameters);
+  Trainer trainer({.communicator = *alone_,
+                   .model = base_.model,
+                   .bypass = *bypass,
+                   .parameters = parameters,
+                   .dataset = data_,
+                   .settings = {.max_steps = 2}});
+  const ScalarReads reads;
+  EXPECT_GT(trainer.step().grad_norm, 0);
+  EXPECT_EQ(ScalarReads::count(), static_cast<int64_t>(parameters.size()))
+      << "AdamW's operator for CPUs reads a count of steps for each parameter; loss, norms and sums come to "
+         "the host in one copy";
 }
 
 TEST_F(TrainerTest, LossFalls) {

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <excitor/methods/adapter_files.h>
+#include <excitor/methods/target_modules.h>
 #include <excitor/model/bypass.h>
 #include <excitor/util/json.h>
 
@@ -63,10 +64,11 @@ class AdapterTerms {
 
  private:
   at::Tensor find(const std::string& name) const;
-  double lora_scale(const std::string& module, int64_t rank) const;
+  double lora_scale(int64_t layer, Projection site, int64_t rank) const;
 
   const LoadedAdapter& adapter_;
   Json settings_;
+  ModulePattern lora_alphas_;
 };
 
 }  // namespace excitor

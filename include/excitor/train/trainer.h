@@ -82,8 +82,8 @@ class Trainer {
   /// says so.
   StepMetrics step();
 
-  /// Computes the largest micro-batches of the first epoch, and some others, and drops their gradients:
-  /// whether memory suffices shows now and not hours later. Returns the tokens of the largest.
+  /// Computes the largest micro-batch of the first epoch and drops its gradients: whether memory suffices
+  /// shows now and not hours later. Returns its tokens.
   int64_t probe_memory();
 
   /// 2-norms of the last step's gradients before clipping, joint over the layers, by the name inside a layer
@@ -101,8 +101,9 @@ class Trainer {
   /// Loss and gradients of metrics.examples, in metrics and in the parameters; smaller micro-batches and
   /// smaller loss scales are tried as needed.
   void forward_backward(StepMetrics& metrics);
-  /// Adds up gradients, loss and tokens of all processes.
-  void reduce(const at::Tensor& own_loss, StepMetrics& metrics);
+  /// Waits for the device, the only time in a step: loss, gradient norms and the sums over all processes come
+  /// to the host in one read.
+  void read(const GradNorms& norms, StepMetrics& metrics);
   /// Accumulates gradients over the micro-batches of this process; returns its part of the mean loss, times
   /// the loss scale (undefined where it has no example), and counts tokens into `metrics`.
   at::Tensor accumulate(const std::vector<int64_t>& examples, StepMetrics& metrics);
@@ -124,7 +125,7 @@ class Trainer {
   AdamW optimizer_;
   LossScaler scaler_;
   std::unique_ptr<StepReduction> reduction_;
-  GradNorms norms_;  ///< of the last step
+  std::map<std::string, double> norms_;  ///< of the last step's gradients, by the parameter's name
   std::set<std::string> never_moved_;
   int64_t steps_done_ = 0;
 };
