@@ -222,3 +222,26 @@ def test_a_data_file_that_vanishes_during_the_run_is_no_matter(tmp_path, model):
     (tmp_path / "rows.jsonl").unlink()
     assert process.wait() == 0
     assert losses(folder / "run") == expected
+
+
+def test_the_cache_is_listed_and_cut_to_what_was_used_last(tmp_path, model):
+    cache = tmp_path / "cache"
+    old = write_config(tmp_path, configuration(model, write_lines(tmp_path / "old.jsonl", ROWS[:20]), cache_dir=str(cache)))
+    [old_file] = prepare(old)
+    other = configuration(model, write_lines(tmp_path / "new.jsonl", ROWS[20:]), cache_dir=str(cache))
+    [new_file] = prepare(write_config(tmp_path, other))
+    for path in [new_file["cache_folder"], *(os.path.join(new_file["cache_folder"], name) for name in os.listdir(new_file["cache_folder"]))]:
+        os.utime(path, (1, 1))
+
+    def listing(*options):
+        return json.loads(run_excitor("cache", "--dir", cache, "--json", *options).stdout)
+
+    entries = listing()["entries"]
+    assert [entry["folder"] for entry in entries] == [new_file["cache_folder"], old_file["cache_folder"]]
+    assert {entry["content"] for entry in entries} == {"tokens"}
+    rest = listing("--limit", str(entries[1]["bytes"] / 2**30))
+    assert [entry["folder"] for entry in rest["removed"]] == [new_file["cache_folder"]]
+    assert [entry["folder"] for entry in rest["entries"]] == [old_file["cache_folder"]]
+    assert "last used" in run_excitor("cache", "--dir", cache).stdout
+    assert prepare(write_config(tmp_path, other))[0]["was_cached"] is False, "what was removed is made again"
+    assert listing("--clear")["entries"] == [] and not os.path.exists(old_file["cache_folder"])
