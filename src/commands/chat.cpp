@@ -21,8 +21,9 @@ namespace excitor {
 namespace {
 
 constexpr const char* kHelp =
-    "/image FILE: what the conversation is about from here on; /base: the base's answer to the last question "
-    "beside the adapter's; /reset: forget the conversation and the image; /quit or end of input: end";
+    "/image FILE: what the conversation is about from here on;\n"
+    "/base: the base's answer to the last question beside the adapter's;\n"
+    "/reset: forget the conversation and the image; /quit or end of input: end";
 
 const std::string kImageCommand = "/image";
 
@@ -183,7 +184,7 @@ void add_chat_command(CLI::App& app, CommandResult&) {
   add_generation_options(*command, options->generation);
   add_image_options(*command, options->images);
   command->add_option("--system", options->system, "System message in front of the conversation");
-  command->footer(std::string("In the conversation, ") + kHelp +
+  command->footer(std::string("In the conversation:\n") + kHelp +
                   ".\nExample: excitor chat models/tiny-world --adapter runs/tiny-world-excitor/adapter");
   command->callback([options] {
     check_utf8("--system", options->system);

@@ -23,10 +23,11 @@ void add_image_options(CLI::App& command, ImageOptions& options) {
   command.add_option("--vision", options.vision,
                      "Folder of the CLIP tower; default: where the adapter was trained with it");
   command
-      .add_option("--expert", options.experts,
-                  "A program whose words about the image enter the prompt as context: ocr (tesseract), or "
-                  "\"NAME=PROGRAM ARGUMENTS {image}\"; may be given several times. A line \"NAME: words\" of "
-                  "each stands in the template's input, in front of any --input")
+      .add_option(
+          "--expert", options.experts,
+          "A program whose words about the image enter the prompt as context: ocr (tesseract), or\n"
+          "\"NAME=PROGRAM ARGUMENTS {image}\"; may be given several times. A line \"NAME: words\" of\n"
+          "each stands in the template's input, in front of any --input")
       ->allow_extra_args(false);
   command.add_option("--expert-seconds", options.expert_seconds, "Longest time of one expert for an image")
       ->check(CLI::Range(0.001, 86'400.0))
