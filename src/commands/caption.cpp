@@ -87,7 +87,7 @@ class Captioner {
                 .bypass = session.bypass.get(),
                 .tokenizer = *session.tokenizer,
                 .end_ids = read_end_ids(options.session.model, session.base.model.config()),
-                .see = viewer.sees() ? viewer.eyes(session) : ImageFeatures()} {
+                .see = viewer.sees() ? viewer.eyes(session) : SeeImages()} {
     prompt_.prompt_template.check(*session.tokenizer);
   }
 

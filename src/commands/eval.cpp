@@ -100,7 +100,7 @@ void run(EvalOptions options) {
                            .bypass = session.bypass.get(),
                            .tokenizer = *session.tokenizer,
                            .end_ids = read_end_ids(options.session.model, session.base.model.config()),
-                           .see = has_images && viewer.sees() ? viewer.eyes(session) : ImageFeatures()};
+                           .see = has_images && viewer.sees() ? viewer.eyes(session) : SeeImages()};
   write_answer(options, compare_on_tasks(tasks, scored));
 }
 

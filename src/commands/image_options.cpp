@@ -88,7 +88,7 @@ std::string ImageViewer::words(const std::filesystem::path& file) const {
   return expert_words(experts_, file, {.seconds = options_.expert_seconds});
 }
 
-ImageFeatures ImageViewer::eyes(const Session& session) {
+SeeImages ImageViewer::eyes(const Session& session) {
   return [this, &session](const std::vector<std::filesystem::path>& files) {
     std::vector<at::Tensor> features;
     if (files.empty()) return features;

@@ -61,7 +61,7 @@ class ImageViewer {
   /// What the experts say alone.
   std::string words(const std::filesystem::path& file) const;
   /// The features alone, of many images at a time; refers to both.
-  ImageFeatures eyes(const Session& session);
+  SeeImages eyes(const Session& session);
 
  private:
   const ImageEncoder& encoder(const Session& session);

@@ -14,7 +14,7 @@
 namespace excitor {
 
 /// Image files -> what a bypass sees of each: features [rows,width], on any device. Throws as read_image().
-using ImageFeatures = std::function<std::vector<at::Tensor>(const std::vector<std::filesystem::path>& files)>;
+using SeeImages = std::function<std::vector<at::Tensor>(const std::vector<std::filesystem::path>& files)>;
 
 /// A model as tasks score it.
 struct ScoredModel {
@@ -22,7 +22,7 @@ struct ScoredModel {
   const ModelBypass* bypass;  ///< null: the base
   const Tokenizer& tokenizer;
   std::vector<int64_t> end_ids = {};  ///< ids that end an answer, beside the tokenizer's EOS
-  ImageFeatures see = {};             ///< empty: the bypass sees texts alone
+  SeeImages see = {};                 ///< empty: the bypass sees texts alone
 };
 
 /// A context and the continuations that are compared. Context and the longest continuation fit the model's
