@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Proves over minutes what the tests prove in seconds: that a run survives being killed, and does not grow.
 
-    scripts/endurance.py CONFIG [a.b=value …] [--kills 50] [--terminations 20] [--steps 60] [--growth-steps 1000] [--only kill terminate growth]
+    scripts/endurance.py CONFIG [a.b=value …] [--kills 50] [--terminations 20] [--steps 60] [--growth-steps 1000] [--only kill terminate growth evaluation]
 
 kill       a run that saves after each step is killed (kill -9) at that many random moments and started again each time; at the
            end its weights and its recorded steps must equal, bit for bit, those of a run that nobody disturbed.
 terminate  the same with SIGTERM, which must end with 143 and a checkpoint.
 growth     peak memory after --growth-steps steps beside that after 50.
+evaluation peak memory of --steps steps with the evaluations of the configuration after each, beside that without any. The
+           configuration names data.validation: data.val_size would train on other examples.
 """
 import argparse
 import json
@@ -79,6 +81,15 @@ def growth(a, folder):
     print(f"memory: peak {peak[50] / 2**20:.0f} MiB after step 50, {peak[a.growth_steps] / 2**20:.0f} MiB after step {a.growth_steps}: {grown:+.2%}")
 
 
+def evaluation(a, folder):
+    peak = {}
+    for name, more in {"without": ["data.validation=[]", "eval={}"], "with": ["eval.eval_steps=1"]}.items():
+        run = folder / f"{name}-evaluation"
+        finish(command(a, run, a.steps, *more))
+        peak[name] = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["peak_memory_bytes"]
+    print(f"evaluation: peak {peak['without'] / 2**20:.0f} MiB without, {peak['with'] / 2**20:.0f} MiB with: {peak['with'] / peak['without'] - 1:+.2%}")
+
+
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("config", type=pathlib.Path)
@@ -88,7 +99,7 @@ def arguments():
     p.add_argument("--terminations", type=int, default=20)
     p.add_argument("--steps", type=int, default=60)
     p.add_argument("--growth-steps", type=int, default=1000)
-    p.add_argument("--only", nargs="+", choices=["kill", "terminate", "growth"], default=["kill", "terminate", "growth"])
+    p.add_argument("--only", nargs="+", choices=["kill", "terminate", "growth", "evaluation"], default=["kill", "terminate", "growth"])
     p.add_argument("--seed", type=int, default=time.time_ns())
     return p.parse_intermixed_args()
 
@@ -109,6 +120,8 @@ def main():
                 disturb(a, folder, signal.SIGTERM, a.terminations, reference, seconds)
         if "growth" in a.only:
             growth(a, folder)
+        if "evaluation" in a.only:
+            evaluation(a, folder)
 
 
 if __name__ == "__main__":
