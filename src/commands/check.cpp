@@ -18,6 +18,7 @@
 #include <excitor/util/system.h>
 
 #include "commands.h"
+#include "eval_tasks.h"
 #include "plan_run.h"
 #include "sample_view.h"
 
@@ -57,6 +58,7 @@ class Check {
       if (shape_ && !config_->model.init) stage("weights", [&] { check_stored_weights(); });
       stage("tokenizer", [&] { check_tokenizer(); });
       if (tokenizer_) stage("data", [&] { check_data(); });
+      if (tokenizer_ && shape_) stage("tasks", [&] { check_tasks(); });
       if (dataset_) stage("sample", [&] { show_sample(); });
       if (dataset_ && shape_) stage("memory", [&] { check_memory(); });
       stage("disk", [&] { check_disk(); });
@@ -172,6 +174,18 @@ class Check {
     report_["data"] = r.json();
     report_["data"]["files"] = Json::array();
     for (const LoadedFile& file : loaded.files) report_file(file, loaded.files.size() > 1);
+  }
+
+  void check_tasks() {
+    if (std::any_of(missing_.lines().begin(), missing_.lines().end(),
+                    [](const std::string& text) { return text.starts_with("eval.tasks"); }))
+      return;  // said by the verdict
+    report_["tasks"] = Json::array();
+    for (const auto& task : load_tasks(config_->eval.tasks, *tokenizer_, shape_->max_position_embeddings)) {
+      line(fmt::format("{} ({}): {} samples", task->name(), task->type(), grouped(task->samples())));
+      report_["tasks"].push_back(
+          {{"name", task->name()}, {"type", task->type()}, {"samples", task->samples()}});
+    }
   }
 
   void report_file(const LoadedFile& file, bool is_one_of_many) {

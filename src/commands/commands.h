@@ -15,6 +15,7 @@ struct CommandResult {
 void add_train_command(CLI::App& app, CommandResult& result);
 void add_check_command(CLI::App& app, CommandResult& result);
 void add_sweep_command(CLI::App& app, CommandResult& result);
+void add_sweep_worker_command(CLI::App& app, CommandResult& result);
 void add_prepare_command(CLI::App& app, CommandResult& result);
 void add_cache_command(CLI::App& app, CommandResult& result);
 void add_generate_command(CLI::App& app, CommandResult& result);

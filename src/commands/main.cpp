@@ -71,6 +71,7 @@ int parse_and_run(int argc, char** argv) {
   add_train_command(app, result);
   add_check_command(app, result);
   add_sweep_command(app, result);
+  add_sweep_worker_command(app, result);
   add_prepare_command(app, result);
   add_cache_command(app, result);
   add_generate_command(app, result);

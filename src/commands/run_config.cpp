@@ -13,6 +13,8 @@
 #include <excitor/util/log.h>
 #include <excitor/util/settings.h>
 
+#include "eval_tasks.h"
+
 namespace excitor {
 namespace {
 
@@ -50,6 +52,10 @@ void resolve_paths(RunConfig& config, const fs::path& folder) {
   if (config.data.cache_dir != "auto" && config.data.cache_dir != "none")
     make_absolute(config.data.cache_dir, folder);
   if (config.eval.forgetting) make_absolute(config.eval.forgetting->path, folder);
+  for (EvalTaskSettings& task : config.eval.tasks) {
+    make_absolute(task.path, folder);
+    make_absolute(task.captions, folder);
+  }
   for (auto* files : {&config.data.train, &config.data.validation}) {
     for (auto& file : *files) make_absolute(file.path, folder);
   }
@@ -105,6 +111,7 @@ void check_files(const RunConfig& config, Problems& problems) {
       check_data_file((*files)[i].path, fmt::format("{}[{}].path", name, i), problems);
   }
   if (config.eval.forgetting) check_data_file(config.eval.forgetting->path, "eval.forgetting.path", problems);
+  check_task_files(config.eval.tasks, problems);
 }
 
 void check_train(const TrainSettings& train, Problems& problems) {
@@ -122,10 +129,11 @@ void check_profile(const std::optional<ProfileSettings>& profile, Problems& prob
                fmt::format("found {}, before first_step {}", profile->last_step, profile->first_step));
 }
 
-void check_all(const RunConfig& config, Problems& problems) {
+void check_all(RunConfig& config, Problems& problems) {
   check_model(config.model, problems);
   check_data(config.data, problems);
   check_train(config.train, problems);
+  check_tasks(config.eval.tasks, problems);
   check_profile(config.logging.profile, problems);
   config.distributed.check(problems);
   if (config.output_dir.empty())
@@ -268,6 +276,7 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
 RunConfig read_run_config(Json json, const fs::path& file, Problems& problems, Problems& missing) {
   if (json.contains("model")) expand_dtype(json["model"], "dtype");
   if (json.contains("method")) expand_dtype(json["method"], "save_dtype");
+  expand_tasks(json);
 
   const fs::path folder = fs::absolute(file).parent_path();
   RunConfig config;
@@ -312,6 +321,8 @@ Json run_config_schema() {
   }
   Json& prompt_template = schema["properties"]["data"]["properties"]["prompt_template"];
   prompt_template["oneOf"] = {{{"enum", PromptTemplate::known_names()}}, PromptTemplate::object_schema()};
+  Json& task = schema["properties"]["eval"]["properties"]["tasks"]["items"];
+  task = {{"oneOf", {task, {{"type", "string"}, {"pattern", "^[a-z]+=."}}}}};
   schema["properties"]["method"] = {{"description", "The bypass and its settings."},
                                     {"oneOf", std::move(variants)}};
   schema["properties"]["sweep"] = sweep_schema();

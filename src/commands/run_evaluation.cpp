@@ -5,24 +5,39 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <excitor/eval/comparison.h>
 #include <excitor/tokenizer/prompt_template.h>
 #include <excitor/train/batch.h>
 #include <excitor/train/health.h>
 
 namespace excitor {
+namespace {
 
-std::optional<Json> RunEvaluation::measure(int64_t step, std::string& text) {
+/// The figure that stands for a task in a line of text.
+std::string main_metric(const Json& metrics) {
+  for (const char* name : {"accuracy", "loss", "cider"})
+    if (metrics.contains(name)) return name;
+  return metrics.empty() ? "" : metrics.begin().key();
+}
+
+}  // namespace
+
+RunEvaluation::RunEvaluation(EvaluationTask task) : task_(std::move(task)) {
+  task_.base.tasks.resize(task_.tasks.size());
+}
+
+Json RunEvaluation::measure(int64_t step, std::string& text) {
   const bool has_validation = task_.validation.size() > 0;
-  if (!has_validation && !task_.held_out && task_.settings.sample_prompts.empty()) return std::nullopt;
   Json event = {{"event", "eval"}, {"step", step}};
   text = fmt::format("step {}:", step);
   if (has_validation) {
     const SharedDataset data{task_.validation, task_.limits, task_.communicator};
-    if (!base_loss_) base_loss_ = evaluate_loss(task_.model, nullptr, data).loss;
+    std::optional<double>& base_loss = task_.base.validation_loss;
+    if (!base_loss) base_loss = evaluate_loss(task_.model, nullptr, data).loss;
     const EvalMetrics tuned = evaluate_loss(task_.model, &task_.bypass, data);
     event.update(
-        {{"eval_loss", tuned.loss}, {"base_loss", *base_loss_}, {"label_tokens", tuned.label_tokens}});
-    text += fmt::format(" eval loss {:.4f} (base {:.4f})", tuned.loss, *base_loss_);
+        {{"eval_loss", tuned.loss}, {"base_loss", *base_loss}, {"label_tokens", tuned.label_tokens}});
+    text += fmt::format(" eval loss {:.4f} (base {:.4f})", tuned.loss, *base_loss);
   }
   if (task_.held_out) {
     const Comparison both =
@@ -39,6 +54,35 @@ std::optional<Json> RunEvaluation::measure(int64_t step, std::string& text) {
   const bool takes_part = task_.communicator.rank() == 0 || task_.model.weights().sharded;
   if (!task_.settings.sample_prompts.empty() && takes_part) event["samples"] = samples();
   return event;
+}
+
+void RunEvaluation::score_tasks(Json& event, std::string& text) {
+  event["tasks"] = Json::array();
+  for (size_t i = 0; i < task_.tasks.size(); ++i) {
+    const Json scores = score_task(i);
+    const std::string metric = main_metric(scores["metrics"]);
+    text +=
+        fmt::format(" {} {} {:.4f} (base {:.4f})", scores["name"].get<std::string>(), metric,
+                    scores["metrics"][metric].get<double>(), scores["base_metrics"][metric].get<double>());
+    event["tasks"].push_back(scores);
+  }
+}
+
+Json RunEvaluation::score_task(size_t index) {
+  const ScoredTask& task = *task_.tasks[index];
+  const ScoredModel scored{.model = task_.model,
+                           .bypass = &task_.bypass,
+                           .tokenizer = task_.tokenizer,
+                           .end_ids = task_.end_ids,
+                           .stops_on_signal = task_.communicator.size() == 1};
+  std::optional<TaskScores>& base = task_.base.tasks[index];
+  const TaskComparison both = compare_on_task(task, scored, base ? &*base : nullptr);
+  if (!base) base = both.base;
+  return {{"name", both.name},
+          {"type", both.type},
+          {"samples", both.samples},
+          {"metrics", both.tuned.metrics},
+          {"base_metrics", both.base.metrics}};
 }
 
 Json RunEvaluation::samples() const {

@@ -14,6 +14,8 @@
 #include <excitor/train/train_settings.h>
 #include <excitor/util/json.h>
 
+#include "shared_inputs.h"
+
 namespace excitor {
 
 /// What is evaluated, and on what. Everything referred to outlives the RunEvaluation.
@@ -26,28 +28,34 @@ struct EvaluationTask {
   const Dataset& train;
   const Dataset& validation;  ///< may be empty
   const Dataset* held_out;    ///< null without eval.forgetting
+  const ScoredTasks& tasks;   ///< of eval.tasks
+  BaseFigures& base;          ///< filled where it is empty
   const DataSettings& data;
   const EvalSettings& settings;
   MicroBatchLimits limits;
-  std::vector<int64_t> end_ids;  ///< of generated samples
+  std::vector<int64_t> end_ids;  ///< of generated samples and answers
 };
 
 class RunEvaluation {
  public:
-  explicit RunEvaluation(EvaluationTask task) : task_(std::move(task)) {}
+  explicit RunEvaluation(EvaluationTask task);
 
-  /// The "eval" event of a step, or nothing where there is nothing to evaluate on. `text` becomes its line
-  /// for people. All processes call it, losses are those of all; samples are rank 0's alone.
-  std::optional<Json> measure(int64_t step, std::string& text);
+  /// The "eval" event of a step; where there is nothing to evaluate on, it holds no figure. `text` becomes
+  /// its line for people. All processes call it, losses are those of all; samples are rank 0's alone.
+  Json measure(int64_t step, std::string& text);
+  /// Adds "tasks" to such an event: [{"name", "type", "samples", "metrics", "base_metrics"}]. Every process
+  /// scores all of them, so that none waits for another. Throws Interrupted after a signal, where there is
+  /// one process.
+  void score_tasks(Json& event, std::string& text);
   /// The "health" event: gates by layer, the share of attention that moved, gradient norms.
   Json health(int64_t step, const std::map<std::string, double>& gradient_norms) const;
 
  private:
   Json samples() const;
+  Json score_task(size_t index);
   TokenBatch health_batch() const;
 
   EvaluationTask task_;
-  std::optional<double> base_loss_;  ///< of the frozen model on `validation`, measured once
 };
 
 }  // namespace excitor

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,16 @@
 #include <excitor/tokenizer/tokenizer.h>
 #include <excitor/util/json.h>
 
+#include "eval_tasks.h"
+
 namespace excitor {
+
+/// What the frozen model achieves on a run's evaluations: measured once by the first run of those that agree.
+struct BaseFigures {
+  std::string key;  ///< settings that the figures depend on
+  std::optional<double> validation_loss;
+  std::vector<std::optional<TaskScores>> tasks;  ///< of eval.tasks, in their order
+};
 
 /// The base and the data of the last run. A run whose keys are equal takes them as they are; another one
 /// drops them before it loads its own, so that no two bases are held. Nothing here is changed by a run but
@@ -24,16 +34,26 @@ struct SharedInputs {
   std::shared_ptr<Tokenizer> tokenizer;
   std::shared_ptr<Dataset> train_data, validation_data, held_out_data;
   std::vector<WeightedRange> train_weights;
+  std::shared_ptr<ScoredTasks> tasks;
+
+  std::shared_ptr<BaseFigures> base_figures = std::make_shared<BaseFigures>();
 
   void drop_base() {
     base_key.clear();
     base.reset();
   }
-  void drop_data() { *this = {.base_key = base_key, .base = base}; }
+  void drop_data() {
+    const std::string kept_key = base_key;
+    const std::shared_ptr<LoadedModel> kept = base;
+    *this = SharedInputs();
+    base_key = kept_key, base = kept;
+  }
 };
 
 /// Runs whose keys are equal have the same base, the same data. `resolved`: of write_run_config.
 std::string base_key(const Json& resolved);
 std::string data_key(const Json& resolved);
+/// Runs whose keys are equal get the same figures of the frozen model, to the bit.
+std::string base_figures_key(const Json& resolved);
 
 }  // namespace excitor

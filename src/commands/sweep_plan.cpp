@@ -63,11 +63,11 @@ class QuietTerminal {
 void check_for_sweep(const RunConfig& config, Problems& problems) {
   if (config.checkpoint.resume == Resume::never)
     problems.add("checkpoint.resume", "is \"never\", and a sweep goes on where it stopped; leave it out");
+  if (config.distributed.on_gpu()) return;  // the GPUs to spread the points over
   if (config.distributed.processes().value_or(1) > 1) {
-    problems.add(
-        "distributed.devices",
-        "a sweep trains one point after another in one process; leave it out, or run the points with "
-        "excitor train");
+    problems.add("distributed.devices",
+                 "a point of a sweep is trained by one process; leave it out (sweep.parallel trains several "
+                 "points at a time), or run the points with excitor train");
   }
 }
 
@@ -81,7 +81,9 @@ const LlamaConfig& shape_of(const ModelSettings& model, std::map<std::string, Ll
 
 class Planner {
  public:
-  Planner(fs::path file, Json base) : file_(std::move(file)), base_(std::move(base)) {}
+  Planner(fs::path file, Json base, SweepSettings settings) : file_(std::move(file)), base_(std::move(base)) {
+    plan_.settings = std::move(settings);
+  }
 
   void add(const SweepPoint& settings) {
     ++number_;
@@ -116,6 +118,7 @@ class Planner {
   void finish(PlannedRun run, Problems& problems) {
     const LlamaConfig& shape = shape_of(run.config.model, shapes_);
     check_for_sweep(run.config, problems);
+    check_metrics(plan_.settings, run.config, problems);
     run.config.method.method->check(shape, "method", problems);
     if (!problems.empty()) return;
     run.config.method.method->resolve(shape);
@@ -152,8 +155,11 @@ SweepPlan plan_sweep(const fs::path& file, const std::vector<std::string>& overr
                     file.string()));
   }
   const std::vector<SweepPoint> points = expand_sweep(json["sweep"], file.string());
+  Problems problems;
+  SweepSettings settings = read_sweep_settings(json["sweep"], problems);
+  problems.throw_if_any(file.string());
   json.erase("sweep");
-  Planner planner(file, std::move(json));
+  Planner planner(file, std::move(json), std::move(settings));
   {
     const QuietTerminal quiet;
     for (const SweepPoint& point : points) planner.add(point);

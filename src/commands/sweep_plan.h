@@ -9,6 +9,7 @@
 
 #include <excitor/commands/run_config.h>
 #include <excitor/commands/sweep_points.h>
+#include <excitor/commands/sweep_settings.h>
 
 namespace excitor {
 
@@ -22,6 +23,7 @@ struct PlannedRun {
 
 struct SweepPlan {
   std::filesystem::path output_dir;
+  SweepSettings settings;
   std::vector<PlannedRun> runs;  ///< in the sweep's order; points of equal configuration are one
 };
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <excitor/commands/sweep_settings.h>
 #include <excitor/util/error.h>
 #include <excitor/util/random.h>
 #include <excitor/util/settings.h>
@@ -161,35 +162,11 @@ std::vector<SweepPoint> draw_points(const Json& section, Problems& problems) {
   return points;
 }
 
-std::vector<SweepPoint> expand_object(const Json& sweep, Problems& problems) {
-  Grid grid;
-  std::vector<SweepPoint> drawn;
-  for (const auto& [key, value] : sweep.items()) {
-    if (key == "early_stop") {
-      problems.add("sweep.early_stop",
-                   "is not in this version: every point is trained to its end; leave it out, or set "
-                   "eval.early_stopping_patience, which ends a run that no longer improves");
-    } else if (key == "random") {
-      drawn = draw_points(value, problems);
-    } else {
-      grid.add(key, value, "sweep." + key, problems);
-    }
-  }
-  if (sweep.empty()) problems.add("sweep", "has no points; name keys with lists of values");
-  const double count = grid.size() * static_cast<double>(sweep.contains("random") ? drawn.size() : 1);
-  check_count(count, "sweep", problems);
-  if (!problems.empty()) return {};
-  if (!sweep.contains("random")) drawn.push_back(SweepPoint::object());
-  std::vector<SweepPoint> points;
-  for (const SweepPoint& draw : drawn) grid.expand(draw, points);
-  return points;
-}
-
-std::vector<SweepPoint> chosen_points(const Json& sweep, Problems& problems) {
-  if (sweep.empty()) problems.add("sweep", "has no points; name some, or keys with lists of values");
-  check_count(static_cast<double>(sweep.size()), "sweep", problems);
+std::vector<SweepPoint> chosen_points(const Json& sweep, const std::string& section, Problems& problems) {
+  if (sweep.empty()) problems.add(section, "has no points; name some, or keys with lists of values");
+  check_count(static_cast<double>(sweep.size()), section, problems);
   for (size_t i = 0; i < sweep.size() && i < kMostSweepPoints; ++i) {
-    const std::string place = fmt::format("sweep[{}]", i);
+    const std::string place = fmt::format("{}[{}]", section, i);
     if (!sweep[i].is_object()) {
       problems.add(place,
                    fmt::format("found {}, expected an object such as {{\"train.learning_rate\": 1e-3}}",
@@ -201,13 +178,42 @@ std::vector<SweepPoint> chosen_points(const Json& sweep, Problems& problems) {
   return {sweep.begin(), sweep.end()};
 }
 
+/// The points that the grid is combined with: chosen ones, draws, or one that sets nothing.
+std::vector<SweepPoint> starting_points(const Json& sweep, Problems& problems) {
+  if (sweep.contains("points") && sweep.contains("random"))
+    problems.add("sweep.points", "stands beside sweep.random; give one of them");
+  if (sweep.contains("random")) return draw_points(sweep["random"], problems);
+  if (!sweep.contains("points")) return {SweepPoint::object()};
+  if (sweep["points"].is_array()) return chosen_points(sweep["points"], "sweep.points", problems);
+  problems.add("sweep.points",
+               fmt::format("found {}, expected a list of points", describe_value(sweep["points"])));
+  return {};
+}
+
+std::vector<SweepPoint> expand_object(const Json& sweep, Problems& problems) {
+  Grid grid;
+  for (const auto& [key, value] : sweep.items()) {
+    if (key != "random" && key != "points" && !is_sweep_setting(key))
+      grid.add(key, value, "sweep." + key, problems);
+  }
+  const bool is_empty = grid.empty() && !sweep.contains("random") && !sweep.contains("points");
+  if (is_empty && problems.empty()) problems.add("sweep", "has no points; name keys with lists of values");
+  read_sweep_settings(sweep, problems);
+  const std::vector<SweepPoint> starts = starting_points(sweep, problems);
+  check_count(grid.size() * static_cast<double>(starts.size()), "sweep", problems);
+  if (!problems.empty()) return {};
+  std::vector<SweepPoint> points;
+  for (const SweepPoint& start : starts) grid.expand(start, points);
+  return points;
+}
+
 }  // namespace
 
 std::vector<SweepPoint> expand_sweep(const Json& sweep, const std::string& source) {
   Problems problems;
   std::vector<SweepPoint> points;
   if (sweep.is_array()) {
-    points = chosen_points(sweep, problems);
+    points = chosen_points(sweep, "sweep", problems);
   } else if (sweep.is_object()) {
     points = expand_object(sweep, problems);
   } else {
@@ -241,17 +247,22 @@ Json sweep_schema() {
        {{"points", {{"type", "integer"}, {"minimum", 1}}}, {"seed", {{"type", "integer"}, {"minimum", 0}}}}},
       {"required", {"points"}},
       {"additionalProperties", {{"oneOf", {values, range}}}}};
-  const Json grid = {{"type", "object"},
-                     {"description", "Dotted keys and their values: every combination is a point."},
-                     {"properties", {{"random", random}}},
-                     {"additionalProperties", values}};
   const Json chosen = {
       {"type", "array"}, {"description", "Chosen points."}, {"items", {{"type", "object"}}}, {"minItems", 1}};
+  SweepSettings settings;
+  Json properties = settings_schema([&](Describer& d) { settings.describe(d); })["properties"];
+  properties["random"] = random;
+  properties["points"] = chosen;
+  const Json grid = {{"type", "object"},
+                     {"description", "Dotted keys and their values: every combination is a point."},
+                     {"properties", properties},
+                     {"additionalProperties", values}};
   return {{"description", "Points of excitor sweep; excitor train and check pass it over."},
           {"oneOf", {grid, chosen}}};
 }
 
 std::string sweep_reference() {
+  SweepSettings settings;
   return "\n## `sweep`\n\n"
          "Read by `excitor sweep` alone. Keys are dotted keys of this page, values stand in the place of the "
          "file's.\n\n"
@@ -261,7 +272,11 @@ std::string sweep_reference() {
          "| `{\"random\": {\"points\": 20, \"seed\": 0, \"train.learning_rate\": {\"log_uniform\": [1e-4, "
          "1e-2]}}}` | draws; also `{\"uniform\": [a, b]}`, `{\"integer\": [a, b]}` with both ends, and a "
          "list "
-         "to choose from. Keys with lists beside `random` are combined with each draw |\n";
+         "to choose from. Keys with lists beside `random` are combined with each draw |\n"
+         "| `{\"points\": [{\"method.type\": \"lora\"}, …], \"train.seed\": [1, 2]}` | the listed ones, each "
+         "with every combination of the keys beside them |\n\n"
+         "Beside them may stand:\n\n" +
+         settings_reference([&](Describer& d) { settings.describe(d); });
 }
 
 }  // namespace excitor

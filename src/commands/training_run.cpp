@@ -47,10 +47,11 @@ TrainingRun::TrainingRun(RunConfig config, Group group, SharedInputs* shared)
   resolved_ = write_run_config(config_);
 }
 
-void TrainingRun::run() {
+RunOutcome TrainingRun::run(const RunPart& part) {
   const StopSignals signals;
+  part_ = part;
   try {
-    load_and_train();
+    return load_and_train();
   } catch (const Interrupted&) {
     throw;
   } catch (const CommunicationError&) {
@@ -61,7 +62,7 @@ void TrainingRun::run() {
   }
 }
 
-void TrainingRun::load_and_train() {
+RunOutcome TrainingRun::load_and_train() {
   share_cores();
   const int64_t first_step =
       std::stoll(group_.from_first("step", [this] { return std::to_string(examine_output_dir()); }));
@@ -78,7 +79,7 @@ void TrainingRun::load_and_train() {
   log_group(*trainer);
   record(start_event(*trainer), "run");
   try {
-    train(*trainer);
+    return train(*trainer);
   } catch (const CommunicationError& error) {
     throw CommunicationError(error.what() + save_what_is_done(*trainer));
   } catch (...) {
@@ -160,29 +161,19 @@ std::unique_ptr<Trainer> TrainingRun::make_trainer() {
                                                 }});
 }
 
-void TrainingRun::train(Trainer& trainer) {
-  evaluation_.emplace(EvaluationTask{
-      .communicator = *communicator_,
-      .model = base_->model,
-      .bypass = *bypass_,
-      .parameters = parameters_,
-      .tokenizer = *tokenizer_,
-      .train = *train_data_,
-      .validation = *validation_data_,
-      .held_out = held_out_data_.get(),
-      .data = config_.data,
-      .settings = config_.eval,
-      .limits = micro_batch_limits(config_),
-      .end_ids = config_.model.init ? std::vector<int64_t>()
-                                    : read_end_ids(config_.model.path, base_->model.config())});
+RunOutcome TrainingRun::train(Trainer& trainer) {
+  make_evaluation();
   const int64_t first_step = trainer.steps_done();
   if (is_first()) progress_.emplace(trainer.total_steps(), first_step);
-  if (first_step == 0) evaluate(trainer);
+  if (first_step == 0 || unfinished_ == Unfinished::evaluation) evaluate(trainer);
+  if (unfinished_ != Unfinished::nothing && is_at_rung(trainer)) evaluate_rung(trainer);
+  unfinished_ = Unfinished::nothing;
   probe_memory(trainer);
   last_save_ = std::chrono::steady_clock::now();
   StepProfile profile(is_first() ? config_.logging.profile : std::nullopt, folder_.path() / "trace.json");
   int64_t tokens = 0;
-  while (!trainer.finished() && !should_stop_early()) {
+  const auto ends = [&] { return trainer.finished() || should_stop_early(); };
+  while (!ends() && !is_paused(trainer)) {
     profile.begin(trainer.steps_done() + 1);
     const StepMetrics step = trainer.step();
     end_profiled_step(profile, step.step);
@@ -191,9 +182,16 @@ void TrainingRun::train(Trainer& trainer) {
     check_all_moved(trainer);
     if (progress_) progress_->update(step);
     if (evaluation_is_due(trainer, step.step)) evaluate(trainer);
-    if (!trainer.finished() && !should_stop_early()) save_if_due(trainer, step.requests);
+    if (ends()) break;
+    if (is_at_rung(trainer)) evaluate_rung(trainer);
+    if (!is_paused(trainer)) save_if_due(trainer, step.requests);
   }
-  if (!is_first()) return;
+  if (!ends()) return pause(trainer);
+  if (is_first()) finish(trainer, first_step, tokens);
+  return RunOutcome::finished;
+}
+
+void TrainingRun::finish(const Trainer& trainer, int64_t first_step, int64_t tokens) {
   if (should_stop_early()) {
     log::info(fmt::format("step {}: stopped early, no lower eval loss since step {} ({:.4f})",
                           trainer.steps_done(), best_.step, *best_.eval_loss));
@@ -280,31 +278,6 @@ void TrainingRun::clear_progress() {
   if (progress_) progress_->clear();
 }
 
-bool TrainingRun::evaluation_is_due(const Trainer& trainer, int64_t step) const {
-  return trainer.finished() || step % config_.eval.eval_steps.value_or(trainer.steps_per_epoch()) == 0;
-}
-
-bool TrainingRun::should_stop_early() const {
-  return config_.eval.early_stopping_patience &&
-         best_.evaluations_since >= *config_.eval.early_stopping_patience;
-}
-
-void TrainingRun::evaluate(const Trainer& trainer) {
-  const int64_t step = trainer.steps_done();
-  communicator_->begin(fmt::format("the evaluation after step {}", step));
-  std::string text;
-  if (const std::optional<Json> event = evaluation_->measure(step, text)) {
-    record(*event, "eval");
-    clear_progress();
-    log::info(text);
-    if (event->contains("eval_loss")) judge((*event)["eval_loss"].get<double>(), step);
-  }
-  const bool takes_part = is_first() || base_->model.weights().sharded;
-  if (takes_part && config_.eval.health && !config_.method.method->trains_whole_model())
-    record(evaluation_->health(step, trainer.gradient_norms()), "health");
-  write_report();
-}
-
 void TrainingRun::write_report() const {
   if (!is_first()) return;
   try {
@@ -312,15 +285,6 @@ void TrainingRun::write_report() const {
   } catch (const std::exception& error) {
     log::warning(fmt::format("report.html is not up to date: {}", error.what()));
   }
-}
-
-void TrainingRun::judge(double eval_loss, int64_t step) {
-  if (best_.eval_loss && !(eval_loss < *best_.eval_loss - config_.eval.early_stopping_threshold)) {
-    ++best_.evaluations_since;
-    return;
-  }
-  best_ = {.eval_loss = eval_loss, .step = step, .evaluations_since = 0};
-  if (step > 0 && is_first()) save_weights(folder_.best_folder());
 }
 
 Json TrainingRun::start_event(const Trainer& trainer) const {

@@ -21,16 +21,10 @@
 #include <excitor/util/files.h>
 
 #include "run_evaluation.h"
+#include "run_part.h"
 #include "shared_inputs.h"
 
 namespace excitor {
-
-/// The evaluation with the lowest loss, for early stopping and the folder best/.
-struct BestSoFar {
-  std::optional<double> eval_loss;
-  int64_t step = 0;
-  int64_t evaluations_since = 0;  ///< without a better one
-};
 
 /// In each process of a group alike. Files of output_dir are rank 0's alone, but for the others' logs.
 class TrainingRun {
@@ -43,10 +37,10 @@ class TrainingRun {
 
   /// Loads and checks everything, then trains. Throws Interrupted after a signal, once a checkpoint has been
   /// saved; CommunicationError when another process fails, once rank 0 has saved one.
-  void run();
+  RunOutcome run(const RunPart& part = {});
 
  private:
-  void load_and_train();
+  RunOutcome load_and_train();
   /// What lies in output_dir, and the step to go on from: 0, or that of the newest intact checkpoint.
   int64_t examine_output_dir() const;
   /// Throws ConfigError when the checkpoint's steps hold another number of examples than this run's.
@@ -77,7 +71,9 @@ class TrainingRun {
   std::unique_ptr<Trainer> make_trainer();
   void restore(Trainer& trainer, int64_t step);
 
-  void train(Trainer& trainer);
+  RunOutcome train(Trainer& trainer);
+  void make_evaluation();
+  void finish(const Trainer& trainer, int64_t first_step, int64_t tokens);
   /// After another process failed: the steps done so far are kept. Returns what to tell.
   std::string save_what_is_done(const Trainer& trainer);
   /// To metrics.jsonl, in rank 0.
@@ -88,6 +84,7 @@ class TrainingRun {
   void end_profiled_step(StepProfile& profile, int64_t step);
   /// Saves when steps, seconds or a signal ask for it; throws Interrupted after SIGINT or SIGTERM.
   void save_if_due(const Trainer& trainer, const StepRequests& requests);
+  RunOutcome pause(const Trainer& trainer);
   void save_or_warn(const Trainer& trainer, bool must_save);
   /// Warns of a step that was left out; throws when the first one is, or too many in a row.
   void check_finite(const StepMetrics& step);
@@ -97,6 +94,14 @@ class TrainingRun {
   /// The most memory so far: of the GPU's tensors, or of this process on a CPU.
   int64_t peak_memory() const;
   void evaluate(const Trainer& trainer);
+  void record_health(const Trainer& trainer);
+  /// The benchmarks into an event; a signal meanwhile leaves a checkpoint that says what is `unfinished`.
+  void score_tasks(const Trainer& trainer, Unfinished unfinished, Json& event, std::string& text);
+  bool tasks_are_due(const Trainer& trainer) const;
+  bool is_at_rung(const Trainer& trainer) const;
+  bool is_paused(const Trainer& trainer) const;
+  /// Records what a rung judges by, unless an evaluation has just told it.
+  void evaluate_rung(const Trainer& trainer);
   /// report.html from what is recorded so far; a failure is a warning, the run goes on.
   void write_report() const;
   /// Keeps the adapter when this loss is the lowest so far.
@@ -126,12 +131,17 @@ class TrainingRun {
   std::vector<WeightedRange> train_weights_;
   std::shared_ptr<Dataset> validation_data_;  ///< may be empty
   std::shared_ptr<Dataset> held_out_data_;    ///< null without eval.forgetting
+  std::shared_ptr<ScoredTasks> tasks_;        ///< of eval.tasks
+  std::shared_ptr<BaseFigures> base_figures_;
   std::shared_ptr<LoadedModel> base_;
   ParameterSet parameters_;
   std::unique_ptr<ModelBypass> bypass_;
   std::optional<RunEvaluation> evaluation_;
   std::optional<RunRecord> record_;   ///< of rank 0
   std::optional<Progress> progress_;  ///< of rank 0
+  RunPart part_;
+  Unfinished unfinished_ = Unfinished::nothing;
+  int64_t evaluated_step_ = -1;  ///< of the last recorded evaluation
   BestSoFar best_;
   int64_t bad_steps_in_a_row_ = 0;
   std::chrono::steady_clock::time_point last_save_ = std::chrono::steady_clock::now();

@@ -52,6 +52,9 @@ Json comparable(Json settings) {
   settings["data"].erase("cache_dir");
   settings["distributed"].erase("devices");
   if (settings["eval"].contains("forgetting")) settings["eval"]["forgetting"].erase("path");
+  for (Json& task : settings["eval"]["tasks"]) {
+    for (const char* path : {"path", "captions"}) task.erase(path);
+  }
   for (const char* files : {"train", "validation"}) {
     if (!settings["data"].contains(files)) continue;
     for (Json& file : settings["data"][files]) file.erase("path");

@@ -50,6 +50,10 @@ void TrainingRun::load_data() {
   validation_data_ = inputs.validation_data;
   held_out_data_ = inputs.held_out_data;
   train_weights_ = inputs.train_weights;
+  tasks_ = inputs.tasks;
+  if (const std::string figures = base_figures_key(resolved_); inputs.base_figures->key != figures)
+    inputs.base_figures = std::make_shared<BaseFigures>(BaseFigures{.key = figures});
+  base_figures_ = inputs.base_figures;
 }
 
 void TrainingRun::read_data(SharedInputs& inputs) const {
@@ -70,6 +74,9 @@ void TrainingRun::read_data(SharedInputs& inputs) const {
     const DataFileSettings file{.path = config_.eval.forgetting->path, .format = "text"};
     inputs.held_out_data = load_dataset({file}, config_.data, tokenizer).dataset;
   }
+  const LlamaConfig shape = config_.model.init ? *config_.model.init : read_llama_config(config_.model.path);
+  inputs.tasks =
+      std::make_shared<ScoredTasks>(load_tasks(config_.eval.tasks, tokenizer, shape.max_position_embeddings));
 }
 
 std::shared_ptr<LoadedModel> TrainingRun::read_base() const {

@@ -27,6 +27,15 @@ at::Tensor load_like(const SafetensorsFile& file, const std::string& name, at::I
       file.path().string(), name, fmt::join(tensor.sizes(), ", "), fmt::join(shape, ", ")));
 }
 
+constexpr const char* kEvaluation = "evaluation";
+constexpr const char* kRung = "rung";
+
+Unfinished parse_unfinished(const std::string& word) {
+  return word == kEvaluation ? Unfinished::evaluation
+         : word == kRung     ? Unfinished::rung
+                             : Unfinished::nothing;
+}
+
 }  // namespace
 
 void TrainingRun::restore(Trainer& trainer, int64_t step) {
@@ -49,6 +58,7 @@ void TrainingRun::restore(Trainer& trainer, int64_t step) {
   const Json rest =
       Json::parse(group_.from_first("state", [&] { return read_json_file(folder / "state.json").dump(); }));
   bad_steps_in_a_row_ = rest.value("bad_steps_in_a_row", 0);
+  unfinished_ = parse_unfinished(rest.value("unfinished", ""));
   if (!rest.contains("best_eval_loss")) return;
   best_ = {.eval_loss = rest["best_eval_loss"].get<double>(),
            .step = rest["best_step"].get<int64_t>(),
@@ -71,6 +81,14 @@ void TrainingRun::save_if_due(const Trainer& trainer, const StepRequests& reques
   throw Interrupted(fmt::format("stopped after step {}; the same command goes on from {}", step,
                                 folder_.checkpoints().folder_of(step).string()),
                     signal);
+}
+
+RunOutcome TrainingRun::pause(const Trainer& trainer) {
+  clear_progress();
+  save_checkpoint(trainer);
+  write_report();
+  log::info(fmt::format("paused after step {} of {}", trainer.steps_done(), trainer.total_steps()));
+  return RunOutcome::paused;
 }
 
 void TrainingRun::save_or_warn(const Trainer& trainer, bool must_save) {
@@ -99,6 +117,8 @@ void TrainingRun::save_checkpoint(const Trainer& trainer) {
   Json state = {{"step", trainer.steps_done()},
                 {"examples_per_step", config_.train.examples_per_step(group_.size())},
                 {"bad_steps_in_a_row", bad_steps_in_a_row_}};
+  if (unfinished_ != Unfinished::nothing)
+    state["unfinished"] = unfinished_ == Unfinished::rung ? kRung : kEvaluation;
   if (best_.eval_loss) {
     state.update({{"best_eval_loss", *best_.eval_loss},
                   {"best_step", best_.step},

@@ -13,7 +13,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <optional>
@@ -27,16 +26,14 @@
 #include <excitor/util/files.h>
 #include <excitor/util/log.h>
 
+#include "spawning.h"
 #include "store.h"
-
-extern char** environ;
 
 namespace excitor {
 namespace {
 
 using std::chrono::steady_clock;
 
-constexpr const char* kLauncherVariable = "EXCITOR_LAUNCHER";
 constexpr std::array kForwarded{SIGINT, SIGTERM, SIGUSR1};
 /// After a failure: for the checkpoint that rank 0 saves, and for the others.
 constexpr std::chrono::seconds kGraceOfFirst{60}, kGrace{5};
@@ -93,23 +90,8 @@ std::vector<std::string> variables_of(int64_t rank, int64_t size, int64_t port) 
                                      "TORCHELASTIC_USE_AGENT_STORE=True",
                                      fmt::format("TORCHELASTIC_RUN_ID={}", getpid()),
                                      "TORCHELASTIC_RESTART_COUNT=0",
-                                     fmt::format("{}={}", kLauncherVariable, getpid())};
-  const size_t own = variables.size();
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view variable = *entry;
-    const std::string_view name = variable.substr(0, variable.find('=') + 1);
-    const bool is_replaced = std::any_of(variables.begin(), variables.begin() + static_cast<ptrdiff_t>(own),
-                                         [&](const std::string& v) { return v.starts_with(name); });
-    if (!is_replaced) variables.emplace_back(variable);
-  }
-  return variables;
-}
-
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  for (std::string& text : texts) pointers.push_back(text.data());
-  pointers.push_back(nullptr);
-  return pointers;
+                                     launcher_variable()};
+  return environment_with(std::move(variables));
 }
 
 Child spawn(int64_t rank, std::vector<std::string> variables, const sigset_t& mask) {
@@ -140,12 +122,6 @@ Child spawn(int64_t rank, std::vector<std::string> variables, const sigset_t& ma
 bool is_orderly(int status) {
   return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 128 + SIGINT ||
                                WEXITSTATUS(status) == 128 + SIGTERM);
-}
-
-std::string how_it_ended(int status) {
-  if (WIFEXITED(status)) return fmt::format("it ended with exit code {}", WEXITSTATUS(status));
-  const char* hint = WTERMSIG(status) == SIGKILL ? "; did memory run out?" : "";
-  return fmt::format("it was ended by signal {} ({}{})", WTERMSIG(status), strsignal(WTERMSIG(status)), hint);
 }
 
 /// True for one that SIGSTOP holds: it can't save anything, and SIGTERM does not reach it.
@@ -280,7 +256,7 @@ int launch(int64_t processes) {
 }
 
 void end_with_launcher() {
-  const char* launcher = std::getenv(kLauncherVariable);
+  const char* launcher = launcher_process();
   if (launcher == nullptr) return;
   // Not PR_SET_PDEATHSIG: of a launcher with several threads it comes once or twice, and a second SIGTERM
   // ends a process without a checkpoint.

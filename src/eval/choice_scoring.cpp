@@ -57,7 +57,7 @@ class ChoiceScorer {
     for (const auto& batch : batches_by_length(lengths, limits_.tokens_per_pass, limits_.tokens_per_pass)) {
       std::vector<size_t> chosen;
       for (const size_t i : batch) chosen.push_back(members[i]);
-      stop_if_asked();
+      stop_if_asked(scored_);
       score_batch(chosen, prefix);
     }
   }

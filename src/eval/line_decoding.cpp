@@ -38,7 +38,7 @@ class LineDecoder {
   /// The texts in the order of the prompts.
   std::vector<std::string> run() {
     while (drop_finished()) {
-      stop_if_asked();
+      stop_if_asked(scored_);
       std::vector<int64_t> ids;
       for (const size_t i : running_) ids.push_back(answers_[i].ids.back());
       step(ids, std::vector<int64_t>(ids.size(), 1));
@@ -152,7 +152,7 @@ std::vector<std::string> continue_lines(const ScoredModel& scored,
   std::vector<int64_t> lengths;
   for (const auto& prompt : prompts) lengths.push_back(std::ssize(prompt) - prefix.tokens());
   for (const auto& batch : batches_by_length(lengths, limits.tokens_per_pass, limits.sequences)) {
-    stop_if_asked();
+    stop_if_asked(scored);
     SharedPrefix::Contexts chosen;
     for (const size_t i : batch) chosen.emplace_back(prompts[i]);
     SequenceImages seen = sees ? look_at(scored, images, batch) : SequenceImages{};

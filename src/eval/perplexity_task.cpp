@@ -75,7 +75,7 @@ TaskScores PerplexityTask::score(const ScoredModel& scored) const {
   std::vector<int64_t> tokens(documents_.size(), 0), lengths;
   for (const auto& window : windows_) lengths.push_back(std::ssize(window) - 1);
   for (const auto& batch : batches_by_length(lengths, tokens_per_pass_, tokens_per_pass_)) {
-    stop_if_asked();
+    stop_if_asked(scored);
     std::vector<std::reference_wrapper<const std::vector<TokenId>>> chosen;
     for (const size_t w : batch) chosen.emplace_back(windows_[w]);
     const std::vector<double> sums = window_losses(scored, chosen);

@@ -19,10 +19,8 @@ namespace {
 
 constexpr int64_t kMmluShots = 5;  // as in the paper (arXiv 2009.03300)
 
-std::string name_of(const std::string& path) {
-  const std::filesystem::path whole = std::filesystem::path(path).lexically_normal();
-  const std::filesystem::path last = whole.has_filename() ? whole : whole.parent_path();
-  return last.has_stem() ? last.stem().string() : path;
+std::string name_of(const TaskRequest& request) {
+  return request.name.empty() ? task_name(request.path) : request.name;
 }
 
 ScienceFormat parse_science_format(const std::string& name) {
@@ -40,7 +38,7 @@ std::unique_ptr<ScoredTask> load_choice_task(const TaskRequest& request, const T
   else
     samples = read_choices(request.path, options.limit);
   const ChoiceTask::Rules rules{.has_norm = request.type != "mmlu", .scoring = options.scoring};
-  return std::make_unique<ChoiceTask>(name_of(request.path), request.type, std::move(samples), rules);
+  return std::make_unique<ChoiceTask>(name_of(request), request.type, std::move(samples), rules);
 }
 
 std::unique_ptr<ScoredTask> load_science_task(const TaskRequest& request, const TaskOptions& options) {
@@ -52,7 +50,7 @@ std::unique_ptr<ScoredTask> load_science_task(const TaskRequest& request, const 
   std::vector<std::string> left_out;
   if (!options.images.folder.empty()) images = find_science_images(split.questions, options.images, left_out);
   auto task = std::make_unique<ScienceTask>(
-      name_of(request.path), std::move(split),
+      name_of(request), std::move(split),
       ScienceTask::Rules{.format = format, .tokens_per_pass = options.scoring.tokens_per_pass});
   task->show_images(std::move(images), std::move(left_out));
   return task;
@@ -71,7 +69,7 @@ std::unique_ptr<ScoredTask> load_caption_task(const TaskRequest& request, const 
   auto images = find_referenced_images(referenced, options.images.folder);
   const auto left_out = drop_bad_images(images, options.images.on_bad_image);
   return std::make_unique<CaptionTask>(
-      name_of(request.path), std::move(images), left_out,
+      name_of(request), std::move(images), left_out,
       CaptionTask::Question{.instruction = options.caption_instruction,
                             .prompt_template = options.prompt_template,
                             .tokens_per_pass = options.scoring.tokens_per_pass});
@@ -81,6 +79,12 @@ std::unique_ptr<ScoredTask> load_caption_task(const TaskRequest& request, const 
 
 std::vector<std::string> task_types() {
   return {"perplexity", "mmlu", "hellaswag", "scienceqa", "captions", "choices"};
+}
+
+std::string task_name(const std::string& path) {
+  const std::filesystem::path whole = std::filesystem::path(path).lexically_normal();
+  const std::filesystem::path last = whole.has_filename() ? whole : whole.parent_path();
+  return last.has_stem() ? last.stem().string() : path;
 }
 
 TaskRequest parse_task(const std::string& text) {
@@ -100,7 +104,7 @@ TaskRequest parse_task(const std::string& text) {
 
 std::unique_ptr<ScoredTask> load_task(const TaskRequest& request, const TaskOptions& options) {
   if (request.type == "perplexity")
-    return std::make_unique<PerplexityTask>(name_of(request.path), request.path, options);
+    return std::make_unique<PerplexityTask>(name_of(request), request.path, options);
   if (request.type == "scienceqa") return load_science_task(request, options);
   if (request.type == "captions") return load_caption_task(request, options);
   return load_choice_task(request, options);

@@ -65,7 +65,8 @@ std::vector<double> log_probabilities(const ScoredModel& scored, const at::Tenso
   return scores;
 }
 
-void stop_if_asked() {
+void stop_if_asked(const ScoredModel& scored) {
+  if (!scored.stops_on_signal) return;
   if (const int signal = StopSignals::requested()) throw Interrupted("stopped; nothing was written", signal);
 }
 

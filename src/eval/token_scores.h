@@ -22,7 +22,7 @@ std::vector<double> log_probabilities(const ScoredModel& scored, const at::Tenso
 /// ids as the model takes them: [T] int64 on its device.
 at::Tensor token_tensor(const std::vector<int64_t>& ids, at::Device device);
 
-/// Throws Interrupted when SIGINT or SIGTERM asked to stop.
-void stop_if_asked();
+/// Throws Interrupted when SIGINT or SIGTERM asked to stop, unless the model is scored whatever comes.
+void stop_if_asked(const ScoredModel& scored);
 
 }  // namespace excitor

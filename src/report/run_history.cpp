@@ -44,6 +44,7 @@ void RunHistory::add(const Json& event) {
   if (kind == "start") return add_start(event);
   if (kind == "step") return add_step(event);
   if (kind == "eval") return add_evaluation(event);
+  if (kind == "rung") return add_values(event, evaluations_);
   if (kind == "health") return health_.add(rounded(event, 3));
   if (kind == "never_moved") never_moved_ = event.at("parameters").get<std::vector<std::string>>();
   if (kind == "end") end_ = event;
@@ -65,12 +66,33 @@ void RunHistory::add_step(const Json& event) {
 
 void RunHistory::add_evaluation(const Json& event) {
   latest_ = event;
-  latest_.erase("samples");
+  for (const char* longer : {"samples", "tasks"}) latest_.erase(longer);
   add_values(event, evaluations_);
+  add_tasks(event);
   if (event.contains("samples")) samples_.add({{"step", step_of(event)}, {"samples", event.at("samples")}});
   const Json& loss = event.contains("eval_loss") ? event.at("eval_loss") : Json();
   if (loss.is_number() && (best_.is_null() || loss < best_.at("eval_loss")))
     best_ = {{"step", step_of(event)}, {"eval_loss", loss}};
+}
+
+void RunHistory::add_tasks(const Json& event) {
+  if (!event.contains("tasks")) return;
+  tasks_ = event.at("tasks");
+  for (const Json& task : tasks_) {
+    Curves& curves = task_curves_[task.at("name").get<std::string>()];
+    for (const auto& [metric, value] : task.at("metrics").items()) {
+      if (!value.is_number_float()) continue;
+      auto place = std::ranges::find_if(curves, [&](const auto& curve) { return curve.first == metric; });
+      if (place == curves.end()) place = curves.insert(place, {metric, ThinnedCurve(kPoints)});
+      place->second.add(step_of(event), value.get<double>());
+    }
+  }
+}
+
+Json RunHistory::tasks_json() const {
+  Json tasks = tasks_;
+  for (Json& task : tasks) task["curves"] = json_of(task_curves_.at(task["name"].get<std::string>()));
+  return tasks;
 }
 
 void RunHistory::add_values(const Json& event, Curves& curves) {
@@ -103,6 +125,7 @@ Json RunHistory::json() const {
           {"curves", json_of(steps_)},
           {"evaluations", json_of(evaluations_)},
           {"latest", latest_},
+          {"tasks", tasks_json()},
           {"best", best_},
           {"health", health_.json()},
           {"samples", samples_.json()},

@@ -36,8 +36,7 @@ std::string name_of(const fs::path& folder) {
 
 }  // namespace
 
-std::string sweep_report(const fs::path& folder, const std::vector<SweepRow>& rows,
-                         const std::string& metric) {
+std::string sweep_report(const fs::path& folder, const std::vector<SweepRow>& rows, const Ranking& ranking) {
   Json shown = Json::array();
   for (size_t i = 0; i < std::min(rows.size(), kRows); ++i) {
     Json row = row_json(rows[i], rows[i].state == "finished" ? static_cast<int64_t>(i) + 1 : 0);
@@ -47,7 +46,9 @@ std::string sweep_report(const fs::path& folder, const std::vector<SweepRow>& ro
   Json states = Json::object();
   for (const SweepRow& row : rows) states[row.state] = states.value(row.state, 0) + 1;
   const Json data = {{"name", name_of(folder)},
-                     {"metric", metric},
+                     {"metric", ranking.metric},
+                     {"higher_is_better", ranking.higher_is_better},
+                     {"methods", compare_methods(rows, ranking)},
                      {"points", rows.size()},
                      {"states", states},
                      {"rows", std::move(shown)}};

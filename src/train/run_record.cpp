@@ -34,6 +34,11 @@ void RunRecord::step(const StepMetrics& s, int64_t peak_memory_bytes) {
 void RunRecord::scalars(const Json& object, int64_t step, const std::string& tag) {
   for (const auto& [key, value] : object.items()) {
     if (value.is_object()) scalars(value, step, tag + "/" + key);
+    if (value.is_array()) {
+      for (const Json& element : value)
+        if (element.is_object() && element.contains("name"))
+          scalars(element, step, tag + "/" + key + "/" + element["name"].get<std::string>());
+    }
     if (value.is_number() && key != "step") tensorboard_->scalar(tag + "/" + key, step, value.get<double>());
   }
 }

@@ -74,11 +74,31 @@ void EvalSettings::describe(Describer& d) {
       "At evaluations, also record gates, the share of attention that the bypass moves, and gradient norms.");
   d.field("sample_prompts", sample_prompts, "Instructions that are answered greedily at each evaluation.");
   d.field("sample_max_new_tokens", sample_max_new_tokens, "Longest answer to them, in tokens.", kCount);
+  d.list(
+      "tasks", tasks,
+      "Benchmarks that are scored at evaluations with the bypass, and once without, as excitor eval scores "
+      "them: objects, or \"TYPE=PATH\" for one of them.");
+  d.field(
+      "task_steps", task_steps,
+      "Optimiser steps between scorings of the tasks, which happen at evaluations and at the end; default: "
+      "at each evaluation.",
+      kAtLeastOne);
   d.field("early_stopping_patience", early_stopping_patience,
           "Evaluations in a row without a better eval loss after which the run ends; default: never.",
           kAtLeastOne);
   d.field("early_stopping_threshold", early_stopping_threshold,
           "An eval loss counts as better when it is lower by more than this.", kNonNegative);
+}
+
+void EvalTaskSettings::describe(Describer& d) {
+  d.field("type", type, "perplexity, mmlu, hellaswag, scienceqa or choices.");
+  d.field("path", path, "File or folder of the benchmark.");
+  d.field("name", name, "Its name in the records; default: the last part of path without the extension.");
+  d.field("limit", limit, "Only the first so many samples.", kCount);
+  d.field("shots", shots, "Examples in front of a question: mmlu (default 5), scienceqa (default 0).",
+          Range{.minimum = 0, .maximum = 1000});
+  d.field("format", format, "scienceqa: QCM-A, or QCM-LEA with reasons first.");
+  d.field("captions", captions, "scienceqa: captions.json, whose texts stand for the images.");
 }
 
 void ForgettingSettings::describe(Describer& d) {

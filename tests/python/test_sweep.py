@@ -1,6 +1,7 @@
 """excitor sweep: its points, its files, that it loses nothing when it is killed, and that its runs are what `train` makes of them."""
 import csv
 import json
+import os
 import re
 import signal
 import time
@@ -211,6 +212,158 @@ def test_a_signal_stops_after_a_checkpoint(tmp_path, model, undisturbed, number,
     same_as(undisturbed, tmp_path / "out")
 
 
+HALVING = {"method.type": ["excitor", "lora"], "train.seed": [1, 2], "early_stop": {"rungs": [0.25, 0.5], "keep": 0.5}}
+HALVED = {"train": {"max_steps": 8}, "eval": {"eval_steps": 3}}  # rungs after steps 2 and 4, between the evaluations
+
+
+@pytest.fixture(scope="module")
+def halved(tmp_path_factory, model):
+    folder = tmp_path_factory.mktemp("halved")
+    file = write(folder, settings(model, HALVING, **HALVED))
+    return file, folder / "out", run_excitor("sweep", file)
+
+
+def test_halving_trains_the_better_half_on(halved):
+    _, out, done = halved
+    rows = results(out)
+    assert [(row["state"], row["steps"], row.get("rung")) for row in rows] == [
+        ("finished", 8, None), ("dropped", 4, 2), ("dropped", 2, 1), ("dropped", 2, 1)]
+    assert [row["rank"] for row in rows] == [1, None, None, None]
+    looks = {row["id"]: [event for event in metrics(out / row["folder"]) if event["event"] == "rung"] for row in rows}
+    first = sorted(rows, key=lambda row: looks[row["id"]][0]["eval_loss"])
+    assert {row["id"] for row in first[:2]} == {row["id"] for row in rows[:2]}
+    assert looks[rows[0]["id"]][1]["eval_loss"] < looks[rows[1]["id"]][1]["eval_loss"]
+    assert "the best 2 of 4 points by eval_loss go on" in done.stderr
+
+
+def test_a_point_that_halving_trained_on_is_the_run_that_train_makes(halved, tmp_path):
+    file, out, _ = halved
+    best = results(out)[0]
+    run_excitor("train", file, f"output_dir={tmp_path / 'alone'}", *(f"{key}={json.dumps(value)}" for key, value in best["settings"].items()))
+    alone, run = tmp_path / "alone", out / best["folder"]
+    assert adapter_bytes(run) == adapter_bytes(alone) and repeatable_steps(run) == repeatable_steps(alone)
+    assert events(run, "eval") == events(alone, "eval") and not (run / "checkpoints").exists()
+
+
+def test_halving_decides_the_same_again(halved):
+    file, out, done = halved
+    before = {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("*")}
+    assert run_excitor("sweep", file).stdout == done.stdout
+    assert {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("*")} == before
+
+
+def test_more_is_kept_later(halved, tmp_path, model):
+    """Dropped points have their checkpoint: with a larger share they go on from it."""
+    file = write(tmp_path, settings(model, HALVING | {"early_stop": {"rungs": [0.25], "keep": 0.25}}, **HALVED))
+    run_excitor("sweep", file)
+    assert [row["steps"] for row in results(tmp_path / "out")] == [8, 2, 2, 2]
+    file = write(tmp_path, settings(model, HALVING | {"early_stop": {"rungs": [0.25], "keep": 1.0}}, **HALVED))
+    assert run_excitor("sweep", file).stderr.count("it goes on after step 2") == 3
+    assert [row["state"] for row in results(tmp_path / "out")] == ["finished"] * 4
+
+
+def test_a_metric_and_its_direction_rank(tmp_path, model):
+    (tmp_path / "choices.jsonl").write_text("".join(json.dumps({"context": f"Count {i}", "choices": ["the apples", "the stones"], "answer": i % 2}) + "\n"
+                                                    for i in range(9)))
+    points = {"method.type": ["excitor", "lora"], "train.learning_rate": [0.1, 0.01]}
+    whole = settings(model, points | {"metric": "choices.accuracy"}, eval={"tasks": ["choices=choices.jsonl"], "eval_steps": 4})
+    done = run_excitor("sweep", write(tmp_path, whole))
+    figures = [row["choices.accuracy"] for row in results(tmp_path / "out")]
+    assert figures == sorted(figures, reverse=True) and "choices.accuracy" in done.stdout
+    again = run_excitor("sweep", tmp_path / "run.json", "sweep.metric=forgetting", "sweep.direction=max")
+    figures = [row["forgetting"] for row in results(tmp_path / "out")]
+    assert figures == sorted(figures, reverse=True) and "4 of 4 points are finished already" in again.stderr
+
+
+def test_chosen_points_are_combined_with_the_keys_beside_them(tmp_path, model):
+    sweep = {"points": [{"method.type": "lora"}, {"method.type": "excitor", "method.r": 1}], "train.seed": [1, 2]}
+    lines = run_excitor("sweep", write(tmp_path, settings(model, sweep)), "--dry-run").stdout.splitlines()
+    assert [json.loads(line.split(" ", 1)[1])["train.seed"] for line in lines] == [1, 2, 1, 2] and '"method.r":1' in lines[3]
+
+
+def test_methods_stand_beside_each_other(tmp_path, model):
+    sweep = {"method.type": ["excitor", "lora"], "train.learning_rate": [0.01, 0.003], "train.seed": [1, 2]}
+    table = run_excitor("sweep", write(tmp_path, settings(model, sweep))).stdout.split("\n\n")[-1].splitlines()
+    assert table[0].startswith("| method.type | train.learning_rate | seeds | gain | forgetting |") and table[0].endswith("| trainable | seconds | peak MiB |")
+    assert len(table) == 4 and sorted(line.split(" | ")[0] for line in table[2:]) == ["| excitor", "| lora"]
+    rows = [row for row in results(tmp_path / "out") if row["settings"]["method.type"] == "lora"]
+    mean = {rate: sum(row["gain"] for row in rows if row["settings"]["train.learning_rate"] == rate) / 2 for rate in (0.01, 0.003)}
+    [line] = [line for line in table if line.startswith("| lora")]
+    assert line.split(" | ")[1:4:2] == [str(max(mean, key=mean.get)), line.split(" | ")[3]] and f"{max(mean.values()):.4f} ± " in line
+
+
+TOGETHER = {"parallel": 2}
+
+
+def test_two_at_a_time_give_the_same_runs(grid, tmp_path, model):
+    _, one_by_one, _ = grid
+    done = run_excitor("sweep", write(tmp_path, settings(model, GRID | TOGETHER)))
+    assert "2 points at a time" in done.stderr and done.stderr.count("is finished after") == 4
+    for row, reference in zip(results(tmp_path / "out"), results(one_by_one), strict=True):
+        ours, theirs = tmp_path / "out" / row["folder"], one_by_one / reference["folder"]
+        assert adapter_bytes(ours) == adapter_bytes(theirs) and repeatable_steps(ours) == repeatable_steps(theirs)
+        assert events(ours, "eval") == events(theirs, "eval") and (ours / "log.txt").exists()
+        assert all(row[key] == reference[key] for key in ("rank", "point", "state", "settings", "eval_loss", "forgetting"))
+
+
+def test_two_at_a_time_a_failing_point_is_recorded(tmp_path, model):
+    (tmp_path / "bad.json").write_text('[{"instruction": "a", "input": "", "output": 7}]')
+    sweep = {"points": [{"train.seed": 1}, {"data.train": [{"path": "bad.json"}], "data.val_size": 0}, {"train.seed": 2}]} | TOGETHER
+    done = run_excitor("sweep", write(tmp_path, settings(model, sweep)), check=False)
+    assert done.returncode == 1 and "point 2 failed" in done.stderr
+    rows = results(tmp_path / "out")
+    assert [row["state"] for row in rows] == ["finished", "finished", "failed"] and "bad.json" in rows[2]["error"]
+
+
+def ids_of(file):
+    return [line.split()[0] for line in run_excitor("sweep", file, "--dry-run").stdout.splitlines()]
+
+
+def children(process):
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def test_two_at_a_time_a_process_that_dies_fails_its_point_alone(tmp_path, model):
+    file = write(tmp_path, settings(model, SEEDS | TOGETHER, **LONG))
+    process = support.start("sweep", file)
+    support.wait_for_step(process, tmp_path / "out/runs" / ids_of(file)[0], 1, timeout=60)
+    os.kill(children(process)[0], signal.SIGKILL)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 1 and "ended by signal 9" in words
+    assert sorted(row["state"] for row in results(tmp_path / "out")) == ["failed", "finished", "finished"]
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+def test_two_at_a_time_stopped_and_again_nothing_is_lost_or_run_twice(tmp_path, model, undisturbed, number, code):
+    file = write(tmp_path, settings(model, SEEDS | TOGETHER, **LONG))
+    runs = [tmp_path / "out/runs" / name for name in ids_of(file)]
+    process = support.start("sweep", file)
+    for run in runs[:2]:
+        support.wait_for_step(process, run, 8, timeout=60)
+    workers = children(process)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == code and len(workers) == 2
+    run_excitor("sweep", file)
+    assert not any(os.path.exists(f"/proc/{worker}") for worker in workers)
+    assert all(1 <= len(events(run, "start")) <= 2 for run in runs) and len(events(runs[2], "start")) == 1
+    same_as(undisturbed, tmp_path / "out")
+
+
+def test_halving_two_at_a_time_killed_and_again_decides_the_same(halved, tmp_path, model):
+    _, reference, _ = halved
+    file = write(tmp_path, settings(model, HALVING | TOGETHER, **HALVED))
+    process = support.start("sweep", file)
+    support.wait_for_step(process, tmp_path / "out/runs" / ids_of(file)[0], 1, timeout=60)
+    process.kill()
+    process.wait(timeout=60)
+    run_excitor("sweep", file)
+    for row, expected in zip(results(tmp_path / "out"), results(reference), strict=True):
+        assert all(row.get(key) == expected.get(key) for key in ("rank", "point", "state", "rung", "steps", "eval_loss"))
+        looks, others = (events(folder / each["folder"], "rung") for folder, each in ((tmp_path / "out", row), (reference, expected)))
+        assert looks == others and repeatable_steps(tmp_path / "out" / row["folder"]) == repeatable_steps(reference / expected["folder"])
+
+
 def test_two_at_once_are_refused(tmp_path, model):
     file = write(tmp_path, settings(model, SEEDS, train={"max_steps": 100_000}, eval={"eval_steps": 100_000}))
     [first, *_] = [line.split()[0] for line in run_excitor("sweep", file, "--dry-run").stdout.splitlines()]
@@ -234,7 +387,18 @@ BAD = {
     "bad shape": ({"method.adapter_layers": [1, 3]}, ["point 2", "method.adapter_layers"]),
     "no such file": ([{"data.train": [{"path": "absent.json"}]}], ["absent.json", "point 1"]),
     "output_dir": ({"output_dir": ["a", "b"]}, ["sweep.output_dir"]),
-    "halving": ({"train.seed": [1], "early_stop": {}}, ["sweep.early_stop: is not in this version"]),
+    "settings alone": ({"metric": "eval_loss"}, ["sweep: has no points"]),
+    "points and draws": ({"points": [{}], "random": {"points": 1, "method.r": [1]}}, ["sweep.points: stands beside sweep.random"]),
+    "points that are none": ({"points": [3], "train.seed": [1]}, ["sweep.points[0]"]),
+    "rungs that fall": ({"train.seed": [1], "early_stop": {"rungs": [0.5, 0.25]}}, ["sweep.early_stop.rungs", "[0.5,0.25]", "ascend"]),
+    "a rung at the end": ({"train.seed": [1], "early_stop": {"rungs": [1.0]}}, ["sweep.early_stop.rungs"]),
+    "none is kept": ({"train.seed": [1], "early_stop": {"keep": 0}}, ["sweep.early_stop.keep"]),
+    "a misspelt rung": ({"train.seed": [1], "early_stop": {"rung": [0.5]}}, ["sweep.early_stop.rung:", "rungs"]),
+    "an unknown metric": ({"train.seed": [1], "metric": "bleu"}, ["sweep.metric", '"bleu"', "eval_loss", "forgetting"]),
+    "an absent benchmark": ({"train.seed": [1], "early_stop": {"metric": "mmlu.accuracy"}}, ["sweep.early_stop.metric", "mmlu.accuracy"]),
+    "a direction": ({"train.seed": [1], "direction": "up"}, ["sweep.direction", "up", "min"]),
+    "no point at a time": ({"train.seed": [1], "parallel": 0}, ["sweep.parallel: found 0"]),
+    "half a point": ({"train.seed": [1], "parallel": 1.5}, ["sweep.parallel: found 1.5"]),
     "bad range": ({"random": {"points": 2, "train.learning_rate": {"log_uniform": [0, 1]}}}, ["sweep.random.train.learning_rate"]),
     "a word": ("grid", ["sweep: found the string"]),
 }
@@ -274,7 +438,7 @@ def test_the_page_draws_everything_without_a_word_on_the_console(grid):
     assert console == []
     drawn = document.split('id="data"')[0]
     for words in ("Ranking", "method.type", "train.learning_rate", "Learning curves", "Forgetting against gain", "Time in steps", "Peak memory",
-                  "Trainable parameters", "4 finished", *(row["id"] for row in results(out))):
+                  "Trainable parameters", "4 finished", "All settings at once", "Methods", *(row["id"] for row in results(out))):
         assert words in drawn
     dots = re.findall(r'class="dot" cx="([-0-9.]+)" cy="([-0-9.]+)"', drawn)
-    assert len(dots) == 4 * 6 and "NaN" not in drawn and "undefined" not in drawn
+    assert len(dots) == 4 * 6 and drawn.count('class="thread"') == 4 and "NaN" not in drawn and "undefined" not in drawn

@@ -21,7 +21,9 @@ using SweepPoint = Json;
 /// - {"random": {"points": 20, "seed": 0, "train.learning_rate": {"log_uniform": [1e-4, 1e-2]}}}: draws, each
 ///   with every combination of the keys beside `random`. {"uniform": [a, b]}, {"log_uniform": [a, b]} and
 ///   {"integer": [a, b]} (both ends included) are ranges, a list is a choice. A draw depends on the seed, its
-///   number and its key alone, so that more points, or another key, leave the draws that are there.
+///   number and its key alone, so that more points, or another key, leave the draws that are there;
+/// - {"points": [{…}, …], "train.seed": [1, 2]}: chosen points, each with every combination of the keys.
+/// Settings of <excitor/commands/sweep_settings.h> may stand beside the keys.
 ///
 /// Throws ConfigError with all problems below `source`: no points, a list without values, a range that is
 /// none, more than kMostSweepPoints points, keys that a point can't set (output_dir, distributed, sweep).

@@ -23,6 +23,7 @@ struct ScoredModel {
   const Tokenizer& tokenizer;
   std::vector<int64_t> end_ids = {};  ///< ids that end an answer, beside the tokenizer's EOS
   SeeImages see = {};                 ///< empty: the bypass sees texts alone
+  bool stops_on_signal = true;        ///< false: for processes that have to go on together
 };
 
 /// A context and the continuations that are compared. Context and the longest continuation fit the model's

@@ -52,6 +52,7 @@ class ScoredTask {
 struct TaskRequest {
   std::string type;  ///< see task_types()
   std::string path;
+  std::string name = {};  ///< empty: task_name(path)
 };
 
 /// How tasks with images (captions, scienceqa) find and show them.
@@ -75,12 +76,14 @@ struct TaskOptions {
 /// "perplexity", "mmlu", …
 std::vector<std::string> task_types();
 
+/// The last part of a path without the extension: "data/arc_easy.jsonl" -> "arc_easy".
+std::string task_name(const std::string& path);
+
 /// Splits "TYPE=PATH". Throws UsageError: no '=', an unknown type (with the one that may be meant), no path.
 TaskRequest parse_task(const std::string& text);
 
-/// Reads and checks the files of a task; its name is its path's last part without the extension. Throws
-/// ConfigError for files that are missing, DataError that names file and line of what is wrong in them,
-/// UsageError for options that the task has no use for.
+/// Reads and checks the files of a task. Throws ConfigError for files that are missing, DataError that names
+/// file and line of what is wrong in them, UsageError for options that the task has no use for.
 std::unique_ptr<ScoredTask> load_task(const TaskRequest& request, const TaskOptions& options);
 
 }  // namespace excitor

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,7 +23,8 @@ class RunHistory {
   void add(const Json& event);
 
   /// What the page draws: {"start", "end", "resumed_at", "last_step", "steps", "tokens", "seconds", "curves",
-  /// "evaluations", "latest", "best", "health", "samples", "never_moved"}. An absent event is null.
+  /// "evaluations", "latest", "tasks", "best", "health", "samples", "never_moved"}. An absent event is null;
+  /// "tasks" are the last scores of eval.tasks, each with the "curves" of its metrics.
   Json json() const;
 
  private:
@@ -31,6 +33,8 @@ class RunHistory {
   void add_start(const Json& event);
   void add_step(const Json& event);
   void add_evaluation(const Json& event);
+  void add_tasks(const Json& event);
+  Json tasks_json() const;
   static void add_values(const Json& event, Curves& curves);
   static Json json_of(const Curves& curves);
 
@@ -41,6 +45,8 @@ class RunHistory {
   int64_t recorded_steps_ = 0;                         ///< with an event of their own
   double recorded_tokens_ = 0, recorded_seconds_ = 0;  ///< of those steps
   Curves steps_, evaluations_;
+  Json tasks_ = Json::array();                 ///< the last scores
+  std::map<std::string, Curves> task_curves_;  ///< of each task's metrics
   ThinnedList health_, samples_;
 };
 

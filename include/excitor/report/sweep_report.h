@@ -9,10 +9,11 @@
 
 namespace excitor {
 
-/// The page of the sweep in `folder` with rows of ranked(): ranking, settings against the result, learning
-/// curves of the first ranks laid over each other, cost, forgetting against gain. Curves come from the runs'
-/// metrics.jsonl. Throws IoError or DataError.
+/// The page of the sweep in `folder` with rows of ranked(): methods beside each other, ranking, settings
+/// against the result (a chart each, and parallel coordinates of all), learning curves of the first ranks
+/// laid over each other, cost, forgetting against gain. Curves come from the runs' metrics.jsonl. Throws
+/// IoError or DataError.
 std::string sweep_report(const std::filesystem::path& folder, const std::vector<SweepRow>& ranked_rows,
-                         const std::string& metric);
+                         const Ranking& ranking);
 
 }  // namespace excitor

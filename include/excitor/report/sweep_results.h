@@ -1,7 +1,8 @@
 // What came out of a sweep's points, ranked: the rows of results.jsonl, results.csv and the printed table.
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,24 +17,32 @@ struct SweepRow {
   int64_t point = 0;  ///< its number in the sweep, from 1
   std::string id;     ///< its folder below runs/
   Json settings;      ///< dotted keys and values
-  std::string state;  ///< "finished", "failed", "stopped" or "waiting"
-  std::string error;  ///< why it failed
-  Json results;       ///< of summarise_run; an object, empty before the run's first record
+  /// "finished", "dropped" (by successive halving), "failed", "paused" (before halving decides), "stopped" or
+  /// "waiting"
+  std::string state;
+  std::string error;                 ///< why it failed
+  Json results;                      ///< of summarise_run; an object, empty before the run's first record
+  std::optional<int64_t> rung = {};  ///< the rung that dropped it, from 1
 };
 
-/// The figures of the run in `folder`, from its config.json and metrics.jsonl; those that it has not are left
-/// out: eval_loss, base_loss, gain (base_loss − eval_loss), forgetting, kl, held_out_loss, train_loss (mean
-/// of the last ten recorded steps), steps, tokens, seconds (in steps), tokens_per_second, peak_memory_bytes,
-/// trainable_parameters, base_parameters. The evaluation is the last one, or with
-/// checkpoint.load_best_model_at_end the best. An empty object where no run lies. Throws as read_run_history.
-Json summarise_run(const std::filesystem::path& folder);
+/// True for figures such as accuracies and gains; of losses, times and sizes the lowest is the best.
+bool is_better_high(const std::string& figure);
 
-/// What rows are ranked by, lower is better: "eval_loss" when every finished row has one, else "train_loss".
-std::string ranking_metric(const std::vector<SweepRow>& rows);
+/// What rows are ranked by.
+struct Ranking {
+  std::string metric;  ///< a key of summarise_run
+  bool higher_is_better = false;
 
-/// The rows by rank: finished ones by `metric` (equal ones, and those without a finite value, in the sweep's
-/// order), then all others.
-std::vector<SweepRow> ranked(std::vector<SweepRow> rows, const std::string& metric);
+  /// The figure as a number that is the lower the better; infinite where there is none.
+  double key_of(const Json& results) const;
+};
+
+/// By eval_loss when every finished row has one, else by train_loss.
+Ranking default_ranking(const std::vector<SweepRow>& rows);
+
+/// The rows by rank: finished ones by the figure (equal ones, and those without a finite value, in the
+/// sweep's order), then those that halving dropped, the last rung's first, then all others.
+std::vector<SweepRow> ranked(std::vector<SweepRow> rows, const Ranking& ranking);
 
 /// One JSON object a line, with "rank" (null for what is not finished).
 std::string results_jsonl(const std::vector<SweepRow>& ranked_rows);
@@ -43,8 +52,17 @@ std::string results_csv(const std::vector<SweepRow>& ranked_rows);
 std::string results_table(const std::vector<SweepRow>& ranked_rows, size_t most);
 
 /// The finished rows whose settings differ in train.seed alone, taken together: mean ± standard deviation (of
-/// the sample) of each loss, the lowest mean of `metric` first. "" unless a group has two rows.
-std::string results_over_seeds(const std::vector<SweepRow>& ranked_rows, const std::string& metric);
+/// the sample) of each loss, the best mean first. "" unless a group has two rows.
+std::string results_over_seeds(const std::vector<SweepRow>& ranked_rows, const Ranking& ranking);
+
+/// The methods of a sweep over method.type side by side, each at its best settings (of those with the most
+/// seeds), as a table of cells with a header: settings, mean ± standard deviation over the seeds of gain,
+/// forgetting and the main figures of benchmarks, trainable parameters, time and peak memory. Empty for other
+/// sweeps.
+std::vector<std::vector<std::string>> compare_methods(const std::vector<SweepRow>& rows,
+                                                      const Ranking& ranking);
+/// A table of cells in Markdown.
+std::string markdown_table(const std::vector<std::vector<std::string>>& cells);
 
 /// One row as results.jsonl has it; `rank` from 1, 0 for none.
 Json row_json(const SweepRow& row, int64_t rank);

@@ -18,7 +18,7 @@ class RunRecord {
   RunRecord(const RunFolder& folder, bool tensorboard);
 
   /// One line of metrics.jsonl. Numbers of an event with a "step" go to TensorBoard too, as "group/key";
-  /// those of nested objects as "group/key/name".
+  /// those of nested objects as "group/key/name", those of objects in a list by their "name".
   void event(const Json& event, std::string_view group);
   /// The line of an optimiser step, and the most memory so far of this process, or of its GPU.
   void step(const StepMetrics& metrics, int64_t peak_memory_bytes);

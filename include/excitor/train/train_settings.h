@@ -49,12 +49,26 @@ struct ForgettingSettings {
   void describe(Describer& d);
 };
 
+/// A benchmark that is scored in the course of the run, as `excitor eval --task` scores it.
+struct EvalTaskSettings {
+  std::string type;              ///< one of task_types() in <excitor/eval/task.h>
+  std::string path;              ///< its file or folder
+  std::string name;              ///< in the records; empty: the path's last part
+  std::optional<int64_t> limit;  ///< the first so many samples
+  std::optional<int64_t> shots;  ///< mmlu (default 5) and scienceqa (default 0)
+  std::string format = "QCM-A";  ///< scienceqa: or "QCM-LEA"
+  std::string captions;          ///< scienceqa: captions.json whose texts stand for the images
+  void describe(Describer& d);
+};
+
 struct EvalSettings {
   std::optional<int64_t> eval_steps;  ///< default: at the end of each epoch
   std::optional<ForgettingSettings> forgetting;
   bool health = true;                       ///< also record gates, moved attention, gradient norms
   std::vector<std::string> sample_prompts;  ///< answered at each evaluation
   int64_t sample_max_new_tokens = 64;
+  std::vector<EvalTaskSettings> tasks;
+  std::optional<int64_t> task_steps;               ///< default: at each evaluation
   std::optional<int64_t> early_stopping_patience;  ///< evaluations without a better eval loss
   double early_stopping_threshold = 0;             ///< an eval loss this much lower is a better one
   void describe(Describer& d);

@@ -95,6 +95,26 @@ function forgettingCharts() {
       kl ? lineChart([{name: "KL", curve: kl, color: "var(--violet)", dots: true}], {title: "KL(base ‖ tuned), nats", zero: true}) : null);
 }
 
+// --- benchmarks ---------------------------------------------------------------------------------------------
+
+/// One benchmark: its main figure over the run beside the frozen base's, and all its figures at the last scoring.
+function benchmark(task) {
+  const main = ["accuracy", "loss", "cider"].find((name) => task.curves[name]) || Object.keys(task.curves)[0];
+  const curve = task.curves[main], base = task.base_metrics[main];
+  const ends = curve && [curve.step[0], curve.step.at(-1)];
+  const chart = curve && lineChart([{name: "with the bypass", curve, color: "var(--warm)", dots: true},
+                                    {name: "frozen base", curve: {step: ends, mean: [base, base]}, color: "var(--still)", dashed: true}],
+                                   {title: `${task.name}: ${main}`});
+  const rows = Object.entries(task.metrics).filter(([, value]) => isNumber(value)).map(([name, value]) => element("tr", {},
+      element("th", {}, name), element("td", {class: "number"}, formatNumber(task.base_metrics[name])), element("td", {class: "number"}, formatNumber(value)),
+      element("td", {class: "number"}, formatSigned(value - task.base_metrics[name]))));
+  const table = element("div", {class: "card"}, element("h3", {}, `${task.name} (${task.type}), ${formatStep(task.samples)} samples`),
+      element("table", {}, element("tr", {}, ...["", "base", "with the bypass", "change"].map((name) => element("th", {}, name))), ...rows));
+  return element("div", {class: "grid pairs"}, ...[chart, table].filter(Boolean));
+}
+
+const benchmarks = () => (run.tasks.length ? element("div", {class: "stack"}, ...run.tasks.map(benchmark)) : null);
+
 // --- what the bypass does ----------------------------------------------------------------------------------
 
 const listOf = (value) => (Array.isArray(value) ? value : [value]);
@@ -224,6 +244,7 @@ document.getElementById("page").append(...[
   section("Loss", "by optimiser step", lossCharts()),
   section("Course of the training", "by optimiser step", courseCharts()),
   section("Forgetting", "on held-out text, the same weights with the bypass and without", forgettingCharts()),
+  section("Benchmarks", "scored at evaluations, the same weights with the bypass and without", benchmarks()),
   section("Inside the bypass", "measured at each evaluation", ...bypassMaps()),
   section("Samples", "answered greedily at each evaluation", samples()),
   section("Settings", "every default written out", settings()),

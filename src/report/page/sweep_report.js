@@ -6,6 +6,7 @@ const scored = finished.filter((row) => isNumber(row[sweep.metric]));
 const settingKeys = [...new Set(sweep.rows.flatMap((row) => Object.keys(row.settings)))];
 const NAMES = {eval_loss: "eval loss", train_loss: "training loss"};
 const metricName = NAMES[sweep.metric] || sweep.metric;
+const better = sweep.higher_is_better ? "higher" : "lower";
 const PALETTE = ["--accent", "--warm", "--green", "--violet", "--alarm", "--still"];
 
 function section(title, note, ...content) {
@@ -22,7 +23,7 @@ function header() {
   const kind = Object.keys(sweep.states).every((state) => state === "finished") ? "good" : "going";
   return element("header", {}, element("h1", {}, sweep.name), element("div", {class: "badges"},
       ...words.map((word) => element("span", {class: `badge ${kind}`}, word)),
-      element("span", {class: "badge"}, `ranked by ${metricName}, lower is better`)));
+      element("span", {class: "badge"}, `ranked by ${metricName}, ${better} is better`)));
 }
 
 // --- ranking -----------------------------------------------------------------------------------------------
@@ -31,18 +32,31 @@ const COLUMNS = [["eval_loss", "eval loss", formatNumber], ["gain", "gain", form
                  ["train_loss", "training loss", formatNumber], ["steps", "steps", formatStep], ["seconds", "time in steps", formatSeconds],
                  ["tokens_per_second", "tokens/s", formatNumber], ["peak_memory_bytes", "peak memory", formatBytes],
                  ["trainable_parameters", "trainable", formatCount]];
+/// The figures that stand for benchmarks, and the one that ranks where it is another.
+const benchmarks = [...new Set(sweep.rows.flatMap((row) => Object.keys(row)).filter((key) => /\.(accuracy|loss|cider)$/.test(key)))];
+const known = [...COLUMNS.map(([key]) => key), ...benchmarks];
+COLUMNS.splice(3, 0, ...[...benchmarks, ...(known.includes(sweep.metric) ? [] : [sweep.metric])].map((key) => [key, key, formatNumber]));
 
 function ranking() {
   const most = 200, columns = COLUMNS.filter(([key]) => sweep.rows.some((row) => isNumber(row[key])));
   const head = element("tr", {}, ...["", ...settingKeys, ...columns.map(([, name]) => name), "run"].map((name) => element("th", {}, name)));
   const body = sweep.rows.slice(0, most).map((row) => element("tr", {},
-      element("td", {class: "number"}, row.rank === null ? row.state : String(row.rank)),
+      element("td", {class: "number"}, row.rank !== null ? String(row.rank) : row.rung ? `${row.state} at rung ${row.rung}` : row.state),
       ...settingKeys.map((key) => element("td", {}, textOf(row.settings[key]))),
       ...columns.map(([key, , format]) => element("td", {class: "number"}, isNumber(row[key]) ? format(row[key]) : "–")),
       element("td", {class: "number"}, row.state === "waiting" ? row.id : element("a", {href: `runs/${row.id}/report.html`}, row.id))));
   const rest = sweep.points - Math.min(most, sweep.rows.length);
   return element("div", {class: "card wide"}, element("table", {class: "ranking"}, head, ...body),
       rest > 0 ? element("p", {class: "soft small"}, `and ${formatStep(rest)} more in results.csv`) : null);
+}
+
+function methods() {
+  const [head, ...body] = sweep.methods;
+  if (!head) return null;
+  const settings = head.indexOf("seeds");
+  return element("div", {class: "card wide"}, element("table", {class: "ranking"},
+      element("tr", {}, ...head.map((name) => element("th", {}, name))),
+      ...body.map((cells) => element("tr", {}, ...cells.map((cell, i) => element("td", i < settings ? {} : {class: "number"}, cell))))));
 }
 
 function failures() {
@@ -110,6 +124,50 @@ function drawDots(rows, options, width) {
   return svg;
 }
 
+// --- parallel coordinates -----------------------------------------------------------------------------------
+
+/// Every point as a line through an axis for each setting that differs, and one for the result, whose good end
+/// is up.
+function parallelCoordinates() {
+  const rows = sweep.rows.filter((row) => ["finished", "dropped"].includes(row.state) && isNumber(row[sweep.metric]));
+  const keys = settingKeys.filter((key) => new Set(rows.map((row) => textOf(row.settings[key]))).size > 1);
+  if (rows.length < 2 || keys.length < 2) return null;
+  const axes = keys.map((key) => ({name: key, of: (row) => row.settings[key]}));
+  axes.push({name: metricName, of: (row) => row[sweep.metric], falls: !sweep.higher_is_better});
+  for (const axis of axes) axis.scale = axisOf(rows.map(axis.of));
+  const chart = element("div", {class: "chart"});
+  const dropped = rows.some((row) => row.state === "dropped") ? "; dashed: dropped at a rung, with the result there" : "";
+  const head = element("div", {class: "chart-head"}, element("h3", {}, "All settings at once"),
+                       element("span", {class: "soft small"}, `a line a point, ${metricName} at the right, the best one up${dropped}`));
+  afterLayout(() => drawAtWidth(chart, (width) => chart.replaceChildren(drawThreads(rows, axes, width))));
+  return element("div", {class: "card"}, head, chart);
+}
+
+function drawThreads(rows, axes, width) {
+  const height = 320, box = {left: 84, right: width - 70, top: 34, bottom: height - 14};
+  const svg = svgElement("svg", {viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Parallel coordinates"});
+  const x = (i) => box.left + (i / (axes.length - 1)) * (box.right - box.left);
+  const y = (axis, share) => box.bottom - (axis.falls ? 1 - share : share) * (box.bottom - box.top);
+  for (const row of [...rows].reverse()) {
+    const best = row.rank === 1, lost = row.state === "dropped";
+    const corners = axes.map((axis, i) => `${x(i).toFixed(1)} ${y(axis, axis.scale.place(axis.of(row))).toFixed(1)}`);
+    svg.append(svgElement("path", {class: "thread", d: `M${corners.join("L")}`, fill: "none", stroke: best ? "var(--warm)" : colorOf(row),
+                                   "stroke-width": best ? 3 : 1.5, "stroke-opacity": best ? 1 : lost ? 0.3 : 0.55,
+                                   ...(lost ? {"stroke-dasharray": "4 4"} : {})},
+        svgElement("title", {}, `${row.rank === null ? row.state : `${row.rank}.`} ${labelOf(row)}: ${metricName} ${formatNumber(row[sweep.metric])}`)));
+  }
+  axes.forEach((axis, i) => {
+    const last = i === axes.length - 1;
+    svg.append(svgElement("line", {x1: x(i), x2: x(i), y1: box.top, y2: box.bottom, stroke: "var(--still)"}),
+               svgElement("text", {class: "axis-name", x: x(i), y: 14, "text-anchor": i === 0 ? "start" : last ? "end" : "middle",
+                                   dx: i === 0 ? 6 - box.left : last ? 64 : 0}, axis.name));
+    for (const [share, label] of axis.scale.ticks)
+      svg.append(svgElement("text", {class: "on-lines", x: x(i) + (last ? 8 : -8), y: y(axis, share) + 4, "text-anchor": last ? "start" : "end"},
+                            label.length > 12 ? `${label.slice(0, 11)}…` : label));
+  });
+  return svg;
+}
+
 /// Methods are told apart by colour wherever they are swept over.
 const groupKey = settingKeys.find((key) => key === "method.type");
 const groups = groupKey ? [...new Set(sweep.rows.map((row) => textOf(row.settings[groupKey])))] : [];
@@ -129,7 +187,7 @@ function settingCharts() {
   const metric = {of: (row) => row[sweep.metric]};
   const charts = settingKeys.map((key) => scatter(scored, {title: key, note: `${metricName} by value`, x: {of: (row) => row.settings[key]}, y: metric,
                                                            xName: key})).filter(Boolean);
-  return charts.length ? [dotLegend(), element("div", {class: "grid pairs"}, ...charts)] : [];
+  return charts.length ? [dotLegend(), parallelCoordinates(), element("div", {class: "grid pairs"}, ...charts)] : [];
 }
 
 function costCharts() {
@@ -163,6 +221,7 @@ function curveCharts() {
 
 document.getElementById("page").append(...[
   header(),
+  section("Methods", "each at its best settings; mean ± standard deviation over the seeds", methods()),
   section("Ranking", `by ${metricName}`, ranking()),
   section("Failed points", "the others went on", failures()),
   section("Settings", `each against the ${metricName}`, ...settingCharts()),

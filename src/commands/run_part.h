@@ -1,0 +1,29 @@
+// What a training run keeps in mind about its evaluations, and how far it goes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace excitor {
+
+/// The evaluation with the lowest loss, for early stopping and the folder best/.
+struct BestSoFar {
+  std::optional<double> eval_loss;
+  int64_t step = 0;
+  int64_t evaluations_since = 0;  ///< without a better one
+};
+
+/// How far a run goes in this start, where successive halving looks at it on the way.
+struct RunPart {
+  std::vector<double> rungs = {};       ///< shares of all steps at which it is looked at, ascending
+  std::optional<size_t> pause_at = {};  ///< index of the rung that it stops at; nothing: it goes to its end
+};
+
+enum class RunOutcome { finished, paused };
+
+/// What a run that was stopped while it was being evaluated has still to do.
+enum class Unfinished { nothing, evaluation, rung };
+
+}  // namespace excitor

@@ -1,0 +1,132 @@
+// The evaluations in the course of a run: when they are due, and what follows from them.
+#include <algorithm>
+#include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <excitor/report/run_summary.h>
+#include <excitor/util/error.h>
+#include <excitor/util/log.h>
+
+#include "training_run.h"
+
+namespace excitor {
+namespace {
+
+/// An event's kind and step; whatever is more is a figure.
+constexpr size_t kKeysOfNoFigure = 2;
+
+}  // namespace
+
+void TrainingRun::make_evaluation() {
+  evaluation_.emplace(EvaluationTask{
+      .communicator = *communicator_,
+      .model = base_->model,
+      .bypass = *bypass_,
+      .parameters = parameters_,
+      .tokenizer = *tokenizer_,
+      .train = *train_data_,
+      .validation = *validation_data_,
+      .held_out = held_out_data_.get(),
+      .tasks = *tasks_,
+      .base = *base_figures_,
+      .data = config_.data,
+      .settings = config_.eval,
+      .limits = micro_batch_limits(config_),
+      .end_ids = config_.model.init ? std::vector<int64_t>()
+                                    : read_end_ids(config_.model.path, base_->model.config())});
+}
+
+bool TrainingRun::evaluation_is_due(const Trainer& trainer, int64_t step) const {
+  return trainer.finished() || step % config_.eval.eval_steps.value_or(trainer.steps_per_epoch()) == 0;
+}
+
+bool TrainingRun::should_stop_early() const {
+  return config_.eval.early_stopping_patience &&
+         best_.evaluations_since >= *config_.eval.early_stopping_patience;
+}
+
+bool TrainingRun::tasks_are_due(const Trainer& trainer) const {
+  if (tasks_->empty()) return false;
+  if (!config_.eval.task_steps || trainer.finished() || should_stop_early()) return true;
+  const int64_t step = trainer.steps_done();
+  const int64_t before = step - config_.eval.eval_steps.value_or(trainer.steps_per_epoch());
+  return step > 0 && step / *config_.eval.task_steps != before / *config_.eval.task_steps;
+}
+
+void TrainingRun::evaluate(const Trainer& trainer) {
+  const int64_t step = trainer.steps_done();
+  communicator_->begin(fmt::format("the evaluation after step {}", step));
+  const bool is_repeated = unfinished_ == Unfinished::evaluation;  // all but the tasks was done before
+  std::string text;
+  Json event = evaluation_->measure(step, text);
+  if (event.contains("eval_loss") && !is_repeated) judge(event["eval_loss"].get<double>(), step);
+  if (tasks_are_due(trainer)) score_tasks(trainer, Unfinished::evaluation, event, text);
+  if (event.size() > kKeysOfNoFigure) {
+    record(event, "eval");
+    evaluated_step_ = step;
+    clear_progress();
+    log::info(text);
+  }
+  if (!is_repeated) record_health(trainer);
+  write_report();
+}
+
+void TrainingRun::record_health(const Trainer& trainer) {
+  const bool takes_part = is_first() || base_->model.weights().sharded;
+  if (takes_part && config_.eval.health && !config_.method.method->trains_whole_model())
+    record(evaluation_->health(trainer.steps_done(), trainer.gradient_norms()), "health");
+}
+
+void TrainingRun::score_tasks(const Trainer& trainer, Unfinished unfinished, Json& event, std::string& text) {
+  try {
+    evaluation_->score_tasks(event, text);
+  } catch (const Interrupted& stop) {
+    clear_progress();
+    const int signal = stop.exit_code() - 128;
+    const int64_t step = trainer.steps_done();
+    if (step == 0) throw Interrupted("stopped before the first step; the same command starts anew", signal);
+    const bool is_repeated = unfinished_ == Unfinished::evaluation;
+    if (unfinished == Unfinished::evaluation && !is_repeated) record_health(trainer);
+    unfinished_ = unfinished;
+    save_or_warn(trainer, /*must_save=*/true);
+    throw Interrupted(fmt::format("stopped while step {} was evaluated; the same command goes on from {}",
+                                  step, folder_.checkpoints().folder_of(step).string()),
+                      signal);
+  }
+}
+
+void TrainingRun::judge(double eval_loss, int64_t step) {
+  if (best_.eval_loss && !(eval_loss < *best_.eval_loss - config_.eval.early_stopping_threshold)) {
+    ++best_.evaluations_since;
+    return;
+  }
+  best_ = {.eval_loss = eval_loss, .step = step, .evaluations_since = 0};
+  if (step > 0 && is_first()) save_weights(folder_.best_folder());
+}
+
+bool TrainingRun::is_at_rung(const Trainer& trainer) const {
+  return std::ranges::any_of(part_.rungs, [&](double share) {
+    return rung_step(share, trainer.total_steps()) == trainer.steps_done();
+  });
+}
+
+bool TrainingRun::is_paused(const Trainer& trainer) const {
+  return part_.pause_at &&
+         trainer.steps_done() >= rung_step(part_.rungs.at(*part_.pause_at), trainer.total_steps());
+}
+
+void TrainingRun::evaluate_rung(const Trainer& trainer) {
+  const int64_t step = trainer.steps_done();
+  if (evaluated_step_ == step && (tasks_->empty() || tasks_are_due(trainer))) return;
+  std::string text;
+  Json event = evaluation_->measure(step, text);
+  event["event"] = "rung";
+  if (!tasks_->empty()) score_tasks(trainer, Unfinished::rung, event, text);
+  record(event, "rung");
+  clear_progress();
+  log::info(text + " (rung)");
+}
+
+}  // namespace excitor
