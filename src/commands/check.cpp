@@ -14,12 +14,14 @@
 #include <excitor/commands/run_config.h>
 #include <excitor/data/dataset.h>
 #include <excitor/model/checkpoint.h>
+#include <excitor/tensor/dtype.h>
 #include <excitor/util/error.h>
 #include <excitor/util/system.h>
 
 #include "commands.h"
 #include "eval_tasks.h"
 #include "plan_run.h"
+#include "run_images.h"
 #include "sample_view.h"
 
 namespace excitor {
@@ -101,9 +103,18 @@ class Check {
     report_["base_parameters"] = base_parameters_;
   }
 
+  void check_tower() {
+    ImageEncoder encoder = open_tower(*config_);
+    line(fmt::format("{}: {} rows of width {} for an image ({}, {})", config_->vision->path, encoder.rows(),
+                     encoder.width(), feature_kind_name(encoder.kind()), dtype_name(encoder.type())));
+    report_["vision"] = encoder.key();
+    images_ = std::make_unique<ImageFeatures>(std::move(encoder), ImageFeaturesOptions{});
+  }
+
   /// Counts the trainable parameters, by what they are.
   void check_method() {
     Method& method = *config_->method.method;
+    if (config_->vision && fs::is_directory(config_->vision->path)) check_tower();
     Problems problems;
     method.check(*shape_, "method", problems);
     problems.throw_if_any(config_->source);
@@ -158,6 +169,7 @@ class Check {
                     [](const std::string& text) { return text.starts_with("data."); }))
       return;  // said by the verdict
     LoadedDataset loaded = load_dataset(config_->data.train, config_->data, *tokenizer_);
+    if (images_) check_images(loaded);
     dataset_ = std::move(loaded.dataset);
     const DatasetReport& r = loaded.report;
     line(fmt::format("{} examples, {} tokens, of which {} are labels ({:.1f} %)", grouped(r.examples),
@@ -188,6 +200,21 @@ class Check {
     }
   }
 
+  /// Decodes all images of the data; bad ones are a problem, or left out as data.on_bad_image says.
+  void check_images(LoadedDataset& train) {
+    std::vector<LoadedDataset*> all{&train};
+    LoadedDataset validation;
+    if (!config_->data.validation.empty()) {
+      validation = load_dataset(config_->data.validation, config_->data, *tokenizer_);
+      all.push_back(&validation);
+    }
+    prepare_images(*images_, all, *config_, *tokenizer_);
+    const auto images = images_of({train.dataset.get()}).size();
+    line(fmt::format("{} examples show {} images; left out for their image: {}", train.report.with_image,
+                     images, train.report.bad_image));
+    report_["images"] = images;
+  }
+
   void report_file(const LoadedFile& file, bool is_one_of_many) {
     if (is_one_of_many)
       line(fmt::format("  {} ({}, weight {}): {}", file.path, file.format, file.weight, file.report.text()));
@@ -212,7 +239,8 @@ class Check {
     }
     const Example example = dataset_->example(options_.sample);
     const bool color = isatty(STDOUT_FILENO) != 0;
-    line(fmt::format("{}: {} tokens, labels {}", example.origin, example.tokens(),
+    line(fmt::format("{}{}: {} tokens, labels {}", example.origin,
+                     example.image.empty() ? "" : fmt::format(" with {}", example.image), example.tokens(),
                      color ? "in green" : "between » and «"));
     if (!options_.json) std::cout << render_sample(example, *tokenizer_, color) << "\n";
   }
@@ -280,6 +308,7 @@ class Check {
   std::optional<LlamaConfig> shape_;
   int64_t base_parameters_ = 0, trainable_ = 0;
   std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<ImageFeatures> images_;  ///< null without a tower
   std::unique_ptr<Dataset> dataset_;
 };
 

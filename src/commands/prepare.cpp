@@ -1,4 +1,5 @@
-// excitor prepare: tokenises the data of a configuration into the cache, so that runs start at once.
+// excitor prepare: tokenises the data of a configuration into the cache and encodes its images, so that runs
+// start at once.
 #include <iostream>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 #include <excitor/util/signals.h>
 
 #include "commands.h"
+#include "run_images.h"
 
 namespace excitor {
 namespace {
@@ -51,6 +53,23 @@ Json file_json(const std::string& use, const LoadedFile& file) {
   return json;
 }
 
+/// Encodes the images of the data, where the configuration has a tower and a cache for it.
+Json encode_images(const RunConfig& config, std::vector<LoadedDataset>& loaded, const Tokenizer& tokenizer) {
+  const auto features = make_image_features(open_tower(config), config);
+  if (!features->cache_folder()) {
+    throw ConfigError(
+        "the features of images are not cached (vision.cache is false, or vision.random_resized_crop is "
+        "given), "
+        "so there is nothing to prepare of them; leave out the section vision to prepare the texts alone");
+  }
+  std::vector<LoadedDataset*> all;
+  std::vector<const Dataset*> datasets;
+  for (LoadedDataset& data : loaded) all.push_back(&data);
+  prepare_images(*features, all, config, tokenizer);
+  for (const LoadedDataset& data : loaded) datasets.push_back(data.dataset.get());
+  return {{"count", images_of(datasets).size()}, {"cache_folder", features->cache_folder()->string()}};
+}
+
 void prepare(const PrepareOptions& options) {
   const StopSignals signals;
   const RunConfig config = read_run_config(options.config, options.overrides);
@@ -60,23 +79,29 @@ void prepare(const PrepareOptions& options) {
         "folder, or leave the key out");
   const std::string& place = config.model.tokenizer.empty() ? config.model.path : config.model.tokenizer;
   const auto tokenizer = load_tokenizer(place);
-  Json files = Json::array();
+  Json result = {{"files", Json::array()}};
+  std::vector<LoadedDataset> loaded;
   for (const auto& [use, list] : file_lists(config)) {
-    for (const LoadedFile& file : load_dataset(list, config.data, *tokenizer, CacheUse::always).files) {
+    loaded.push_back(load_dataset(list, config.data, *tokenizer, CacheUse::always));
+    for (const LoadedFile& file : loaded.back().files) {
       if (!options.json) print_file(use, file);
-      files.push_back(file_json(use, file));
+      result["files"].push_back(file_json(use, file));
     }
   }
+  if (config.vision) result["images"] = encode_images(config, loaded, *tokenizer);
   if (options.json)
-    std::cout << Json({{"files", std::move(files)}}).dump(-1, ' ', false, Json::error_handler_t::replace)
-              << "\n";
+    std::cout << result.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+  else if (config.vision)
+    std::cout << fmt::format("{} images, their features in {}\n", result["images"]["count"].get<int64_t>(),
+                             result["images"]["cache_folder"].get<std::string>());
 }
 
 }  // namespace
 
 void add_prepare_command(CLI::App& app, CommandResult&) {
   auto options = std::make_shared<PrepareOptions>();
-  auto* command = app.add_subcommand("prepare", "Tokenises the data of a configuration into the cache");
+  auto* command = app.add_subcommand(
+      "prepare", "Tokenises the data of a configuration into the cache, and encodes its images");
   command->add_option("config", options->config, "Configuration file (JSON)")->required();
   command->add_option("overrides", options->overrides,
                       "Settings in place of the file's: data.max_seq_length=1024");

@@ -49,6 +49,7 @@ void resolve_paths(RunConfig& config, const fs::path& folder) {
   make_absolute(config.model.tokenizer, folder);
   make_absolute(config.method.adapter_path, folder);
   make_absolute(config.output_dir, folder);
+  if (config.vision) make_absolute(config.vision->path, folder);
   if (config.data.cache_dir != "auto" && config.data.cache_dir != "none")
     make_absolute(config.data.cache_dir, folder);
   if (config.eval.forgetting) make_absolute(config.eval.forgetting->path, folder);
@@ -57,7 +58,13 @@ void resolve_paths(RunConfig& config, const fs::path& folder) {
     make_absolute(task.captions, folder);
   }
   for (auto* files : {&config.data.train, &config.data.validation}) {
-    for (auto& file : *files) make_absolute(file.path, folder);
+    for (auto& file : *files) {
+      make_absolute(file.path, folder);
+      make_absolute(file.images, folder);
+    }
+  }
+  for (auto& file : config.data.validation) {
+    if (has_splits(file.format) && file.split == "auto") file.split = "val";
   }
 }
 
@@ -173,6 +180,7 @@ void MethodSettings::describe(Describer& d) {
 void RunConfig::describe(Describer& d) {
   d.object("model", model, "The frozen model.");
   d.object("method", method, "The bypass and its settings.");
+  d.optional_object("vision", vision, "The frozen CLIP tower that sees the images; absent: texts alone.");
   d.object("data", data, "Training data.");
   d.object("train", train, "Optimisation.");
   d.object("eval", eval, "Evaluation while training.");
@@ -277,6 +285,7 @@ RunConfig read_run_config(Json json, const fs::path& file, Problems& problems, P
   if (json.contains("model")) expand_dtype(json["model"], "dtype");
   if (json.contains("method")) expand_dtype(json["method"], "save_dtype");
   expand_tasks(json);
+  if (json.contains("vision")) expand_dtype(json["vision"], "dtype");
 
   const fs::path folder = fs::absolute(file).parent_path();
   RunConfig config;
@@ -291,6 +300,7 @@ RunConfig read_run_config(Json json, const fs::path& file, Problems& problems, P
                 problems);
   resolve_paths(config, folder);
   check_all(config, problems);
+  check_vision(config, problems, missing);
   check_files(config, missing);
   return config;
 }

@@ -31,9 +31,10 @@ Json RunEvaluation::measure(int64_t step, std::string& text) {
   Json event = {{"event", "eval"}, {"step", step}};
   text = fmt::format("step {}:", step);
   if (has_validation) {
-    const SharedDataset data{task_.validation, task_.limits, task_.communicator};
+    SharedDataset data{task_.validation, task_.limits, task_.communicator};
     std::optional<double>& base_loss = task_.base.validation_loss;
     if (!base_loss) base_loss = evaluate_loss(task_.model, nullptr, data).loss;
+    data.images = task_.images;
     const EvalMetrics tuned = evaluate_loss(task_.model, &task_.bypass, data);
     event.update(
         {{"eval_loss", tuned.loss}, {"base_loss", *base_loss}, {"label_tokens", tuned.label_tokens}});
@@ -101,18 +102,21 @@ Json RunEvaluation::samples() const {
   return samples;
 }
 
-TokenBatch RunEvaluation::health_batch() const {
+LabelledBatch RunEvaluation::health_batch() const {
   constexpr int64_t kExamples = 4;
   const Dataset& dataset = task_.validation.size() > 0 ? task_.validation : task_.train;
   std::vector<int64_t> first;
   for (int64_t i = 0; i < std::min(kExamples, dataset.size()); ++i) first.push_back(i);
-  return make_batch(first, dataset, task_.model.device()).tokens;
+  return make_batch(first, dataset, task_.model.device(),
+                    {.features = task_.images, .type = task_.model.activation_type()});
 }
 
 Json RunEvaluation::health(int64_t step, const std::map<std::string, double>& gradient_norms) const {
   Json gates = Json::object(), moved = Json::object(), added = Json::object();
   for (const auto& [layer, values] : gate_values(task_.parameters)) gates[std::to_string(layer)] = values;
-  for (const auto& [layer, attention] : measure_attention(task_.model, task_.bypass, health_batch())) {
+  const LabelledBatch batch = health_batch();
+  for (const auto& [layer, attention] :
+       measure_attention(task_.model, task_.bypass, batch.tokens, batch.images)) {
     moved[std::to_string(layer)] = attention.moved;
     added[std::to_string(layer)] = attention.added;
   }

@@ -10,6 +10,7 @@
 #include <excitor/data/data_settings.h>
 #include <excitor/generate/generate.h>
 #include <excitor/tensor/parameter_set.h>
+#include <excitor/train/batch.h>
 #include <excitor/train/evaluation.h>
 #include <excitor/train/train_settings.h>
 #include <excitor/util/json.h>
@@ -26,10 +27,11 @@ struct EvaluationTask {
   const ParameterSet& parameters;
   const Tokenizer& tokenizer;
   const Dataset& train;
-  const Dataset& validation;  ///< may be empty
-  const Dataset* held_out;    ///< null without eval.forgetting
-  const ScoredTasks& tasks;   ///< of eval.tasks
-  BaseFigures& base;          ///< filled where it is empty
+  const Dataset& validation;    ///< may be empty
+  const Dataset* held_out;      ///< null without eval.forgetting
+  const ScoredTasks& tasks;     ///< of eval.tasks
+  BaseFigures& base;            ///< filled where it is empty
+  const ImageFeatures* images;  ///< of the examples' images; null without a tower
   const DataSettings& data;
   const EvalSettings& settings;
   MicroBatchLimits limits;
@@ -53,7 +55,7 @@ class RunEvaluation {
  private:
   Json samples() const;
   Json score_task(size_t index);
-  TokenBatch health_batch() const;
+  LabelledBatch health_batch() const;
 
   EvaluationTask task_;
 };

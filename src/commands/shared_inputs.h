@@ -11,6 +11,7 @@
 #include <excitor/model/checkpoint.h>
 #include <excitor/tokenizer/tokenizer.h>
 #include <excitor/util/json.h>
+#include <excitor/vision/image_features.h>
 
 #include "eval_tasks.h"
 
@@ -34,6 +35,7 @@ struct SharedInputs {
   std::shared_ptr<Tokenizer> tokenizer;
   std::shared_ptr<Dataset> train_data, validation_data, held_out_data;
   std::vector<WeightedRange> train_weights;
+  std::shared_ptr<ImageFeatures> images;  ///< null without the section vision
   std::shared_ptr<ScoredTasks> tasks;
 
   std::shared_ptr<BaseFigures> base_figures = std::make_shared<BaseFigures>();

@@ -19,6 +19,7 @@
 #include <excitor/version.h>
 
 #include "plan_run.h"
+#include "run_images.h"
 #include "save_model.h"
 #include "session.h"
 
@@ -40,6 +41,7 @@ TrainingRun::TrainingRun(RunConfig config, Group group, SharedInputs* shared)
       shared_(shared),
       began_(shared ? seconds_since_process_start() : 0) {
   const LlamaConfig shape = config_.model.init ? *config_.model.init : read_llama_config(config_.model.path);
+  if (config_.vision) tower_ = open_tower(config_);
   Problems problems;
   config_.method.method->check(shape, "method", problems);
   problems.throw_if_any(config_.source);
@@ -77,6 +79,7 @@ RunOutcome TrainingRun::load_and_train() {
   broadcast_parameters();
   begin_folder(first_step);
   log_group(*trainer);
+  log_idle_parameters();
   record(start_event(*trainer), "run");
   try {
     return train(*trainer);
@@ -138,27 +141,34 @@ void TrainingRun::make_parameters() {
   } else {
     const AdapterExpectation expected{.base_fingerprint = base_->fingerprint,
                                       .tokenizer_sha256 = tokenizer_->sha256()};
-    parameters_ = load_adapter(config_.method.adapter_path, shape, expected, device_.device).parameters;
+    LoadedAdapter adapter = load_adapter(config_.method.adapter_path, shape, expected, device_.device);
+    parameters_ = std::move(adapter.parameters);
+    first_vision_ = std::move(adapter.origin.vision);
+    vision_origin();  // throws for another tower
   }
   bypass_ = method.bypass(shape, parameters_);
 }
 
 std::unique_ptr<Trainer> TrainingRun::make_trainer() {
   at::globalContext().setDeterministicAlgorithms(is_deterministic(), /*warn_only=*/true);
-  return std::make_unique<Trainer>(TrainingTask{.communicator = *communicator_,
-                                                .model = base_->model,
-                                                .bypass = *bypass_,
-                                                .parameters = parameters_,
-                                                .dataset = *train_data_,
-                                                .settings = config_.train,
-                                                .limits = micro_batch_limits(config_),
-                                                .shuffle = config_.data.shuffle,
-                                                .weights = train_weights_,
-                                                .requests = [] {
-                                                  return StepRequests{
-                                                      .stop_signal = StopSignals::requested(),
-                                                      .save = StopSignals::take_save_request()};
-                                                }});
+  return std::make_unique<Trainer>(TrainingTask{
+      .communicator = *communicator_,
+      .model = base_->model,
+      .bypass = *bypass_,
+      .parameters = parameters_,
+      .dataset = *train_data_,
+      .settings = config_.train,
+      .limits = micro_batch_limits(config_),
+      .shuffle = config_.data.shuffle,
+      .weights = train_weights_,
+      .images = images_.get(),
+      .trained_by =
+          [this](std::string_view parameter) { return config_.method.method->trained_by(parameter); },
+      .requests =
+          [] {
+            return StepRequests{.stop_signal = StopSignals::requested(),
+                                .save = StopSignals::take_save_request()};
+          }});
 }
 
 RunOutcome TrainingRun::train(Trainer& trainer) {
@@ -250,15 +260,14 @@ void TrainingRun::check_finite(const StepMetrics& s) {
 }
 
 void TrainingRun::check_all_moved(const Trainer& trainer) {
-  constexpr int64_t kByStep = 3;
-  const std::set<std::string>& still = trainer.never_moved();
-  if (trainer.steps_done() != kByStep || still.empty()) return;
+  const std::vector<std::string>& still = trainer.newly_still();
+  if (still.empty()) return;
   clear_progress();
-  log::error(
-      fmt::format("no gradient has reached {} of {} trainable tensors in {} steps: {}; they do not learn "
-                  "with these settings",
-                  still.size(), parameters_.size(), kByStep, join_first({still.begin(), still.end()}, 8)));
-  record({{"event", "never_moved"}, {"step", kByStep}, {"parameters", still}}, "run");
+  log::error(fmt::format(
+      "no gradient has reached {} of {} trainable tensors in the 3 steps that train them: {}; they "
+      "do not learn with these settings",
+      still.size(), parameters_.size(), join_first(still, 8)));
+  record({{"event", "never_moved"}, {"step", trainer.steps_done()}, {"parameters", still}}, "run");
 }
 
 int64_t TrainingRun::peak_memory() const {
@@ -325,7 +334,8 @@ AdapterOrigin TrainingRun::origin() const {
   return {.base_model_name_or_path = config_.model.path,
           .base_fingerprint = base_->fingerprint,
           .tokenizer_sha256 = tokenizer_->sha256(),
-          .prompt_template = config_.data.prompt_template};
+          .prompt_template = config_.data.prompt_template,
+          .vision = vision_origin()};
 }
 
 }  // namespace excitor

@@ -60,7 +60,14 @@ class TrainingRun {
   bool is_deterministic() const { return config_.train.deterministic.value_or(!asks_for_gpu()); }
   bool asks_for_gpu() const { return config_.distributed.on_gpu(); }
   /// What is loaded beside the base, into `inputs`.
-  void read_data(SharedInputs& inputs) const;
+  void read_data(SharedInputs& inputs);
+  /// Looks at the images of the data; with a cache rank 0 encodes them while the others wait.
+  void read_images(SharedInputs& inputs, const std::vector<LoadedDataset*>& data);
+  /// The visual side as adapters record it; throws ConfigError for another tower than that of the adapter
+  /// that the run starts from.
+  std::optional<VisionOrigin> vision_origin() const;
+  /// Says which parameters no batch of these data trains.
+  void log_idle_parameters() const;
   std::shared_ptr<LoadedModel> read_base() const;
   /// Seconds since this run began: with the process, or where it is one of several, on its own.
   double seconds() const;
@@ -133,6 +140,9 @@ class TrainingRun {
   std::shared_ptr<Dataset> held_out_data_;    ///< null without eval.forgetting
   std::shared_ptr<ScoredTasks> tasks_;        ///< of eval.tasks
   std::shared_ptr<BaseFigures> base_figures_;
+  std::optional<ImageEncoder> tower_;         ///< of the section vision, until images_ has it
+  std::shared_ptr<ImageFeatures> images_;     ///< null without a tower
+  std::optional<VisionOrigin> first_vision_;  ///< of the adapter that the run starts from
   std::shared_ptr<LoadedModel> base_;
   ParameterSet parameters_;
   std::unique_ptr<ModelBypass> bypass_;

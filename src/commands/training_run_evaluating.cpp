@@ -31,6 +31,7 @@ void TrainingRun::make_evaluation() {
       .held_out = held_out_data_.get(),
       .tasks = *tasks_,
       .base = *base_figures_,
+      .images = images_.get(),
       .data = config_.data,
       .settings = config_.eval,
       .limits = micro_batch_limits(config_),

@@ -49,6 +49,7 @@ Json comparable(Json settings) {
   settings["model"].erase("path");
   settings["model"].erase("tokenizer");
   settings["method"].erase("adapter_path");
+  if (settings.contains("vision")) settings["vision"].erase("path");
   settings["data"].erase("cache_dir");
   settings["distributed"].erase("devices");
   if (settings["eval"].contains("forgetting")) settings["eval"]["forgetting"].erase("path");
@@ -57,7 +58,10 @@ Json comparable(Json settings) {
   }
   for (const char* files : {"train", "validation"}) {
     if (!settings["data"].contains(files)) continue;
-    for (Json& file : settings["data"][files]) file.erase("path");
+    for (Json& file : settings["data"][files]) {
+      file.erase("path");
+      file.erase("images");
+    }
   }
   return settings;
 }
@@ -89,6 +93,7 @@ Facts TrainingRun::facts() const {
   facts.emplace_back("the kind of device", device_.device.is_cpu() ? "cpu" : "cuda");
   facts.emplace_back("the base", base_->fingerprint);
   facts.emplace_back("the tokenizer", tokenizer_->sha256());
+  if (images_) facts.emplace_back("the vision tower", images_->encoder().tower_fingerprint());
   facts.emplace_back("the training data", digest(train_data_.get()));
   facts.emplace_back("the validation data", digest(validation_data_.get()));
   facts.emplace_back("the text for forgetting", digest(held_out_data_.get()));

@@ -7,6 +7,7 @@
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
 
+#include "run_images.h"
 #include "session.h"
 #include "training_run.h"
 
@@ -39,7 +40,7 @@ void TrainingRun::choose_device() {
 void TrainingRun::load_data() {
   SharedInputs own;
   SharedInputs& inputs = shared_ ? *shared_ : own;
-  const std::string key = data_key(resolved_);
+  const std::string key = data_key(resolved_) + (tower_ ? tower_->key().dump() : "");
   if (inputs.data_key != key) {
     inputs.drop_data();
     read_data(inputs);
@@ -50,23 +51,29 @@ void TrainingRun::load_data() {
   validation_data_ = inputs.validation_data;
   held_out_data_ = inputs.held_out_data;
   train_weights_ = inputs.train_weights;
+  images_ = inputs.images;
   tasks_ = inputs.tasks;
   if (const std::string figures = base_figures_key(resolved_); inputs.base_figures->key != figures)
     inputs.base_figures = std::make_shared<BaseFigures>(BaseFigures{.key = figures});
   base_figures_ = inputs.base_figures;
 }
 
-void TrainingRun::read_data(SharedInputs& inputs) const {
+void TrainingRun::read_data(SharedInputs& inputs) {
   const std::string& place = config_.model.tokenizer.empty() ? config_.model.path : config_.model.tokenizer;
   inputs.tokenizer = load_tokenizer(place);
   const Tokenizer& tokenizer = *inputs.tokenizer;
-  LoadedDataset loaded = load_dataset(config_.data.train, config_.data, tokenizer);
-  log_data("training data", loaded);
-  std::tie(inputs.train_data, inputs.validation_data) =
-      split_dataset(std::move(loaded.dataset), config_.data.val_size);
-  inputs.train_weights = weighted_ranges(loaded.files, inputs.train_data->size());
+  LoadedDataset train = load_dataset(config_.data.train, config_.data, tokenizer), validation;
+  std::vector<LoadedDataset*> all{&train};
   if (!config_.data.validation.empty()) {
-    LoadedDataset validation = load_dataset(config_.data.validation, config_.data, tokenizer);
+    validation = load_dataset(config_.data.validation, config_.data, tokenizer);
+    all.push_back(&validation);
+  }
+  if (tower_) read_images(inputs, all);
+  log_data("training data", train);
+  std::tie(inputs.train_data, inputs.validation_data) =
+      split_dataset(std::move(train.dataset), config_.data.val_size);
+  inputs.train_weights = weighted_ranges(train.files, inputs.train_data->size());
+  if (validation.dataset) {
     log_data("validation data", validation);
     inputs.validation_data = std::move(validation.dataset);
   }
@@ -77,6 +84,20 @@ void TrainingRun::read_data(SharedInputs& inputs) const {
   const LlamaConfig shape = config_.model.init ? *config_.model.init : read_llama_config(config_.model.path);
   inputs.tasks =
       std::make_shared<ScoredTasks>(load_tasks(config_.eval.tasks, tokenizer, shape.max_position_embeddings));
+}
+
+void TrainingRun::read_images(SharedInputs& inputs, const std::vector<LoadedDataset*>& data) {
+  inputs.images = make_image_features(*std::move(tower_), config_);
+  const bool others_wait = inputs.images->cache_folder() && group_.size() > 1;
+  const auto prepare = [&] { prepare_images(*inputs.images, data, config_, *inputs.tokenizer); };
+  if (!others_wait) return prepare();
+  group_.from_first("images", [&] {
+    prepare();
+    return std::string();
+  });
+  if (is_first()) return;
+  inputs.images->reopen_cache();
+  prepare();
 }
 
 std::shared_ptr<LoadedModel> TrainingRun::read_base() const {
@@ -106,6 +127,31 @@ void TrainingRun::load_base() {
         "the tokenizer has {} tokens, but the embedding of {} has {} rows; they do not belong together",
         tokenizer_->vocab_size(), config_.model.path, rows));
   }
+}
+
+std::optional<VisionOrigin> TrainingRun::vision_origin() const {
+  if (!images_) return first_vision_;
+  const VisionOrigin now =
+      record_of(images_->encoder(), config_.vision->path, config_.data.caption_instruction);
+  if (first_vision_ && !first_vision_->fingerprint.empty() && first_vision_->fingerprint != now.fingerprint) {
+    throw ConfigError(fmt::format(
+        "vision.path {}: is another vision tower than that of the adapter in {} (recorded {:.12}…, this one "
+        "{:.12}…); give the tower that it was trained with",
+        now.path, config_.method.adapter_path, first_vision_->fingerprint, now.fingerprint));
+  }
+  return now;
+}
+
+void TrainingRun::log_idle_parameters() const {
+  BatchContent content;
+  for (int64_t i = 0; i < train_data_->size() && !(content.texts && content.images); ++i)
+    (train_data_->image(i).empty() ? content.texts : content.images) = true;
+  int64_t idle = 0;
+  for (const auto& entry : parameters_.entries())
+    idle += content.trains(config_.method.method->trained_by(entry.name)) ? 0 : entry.tensor.numel();
+  if (idle == 0) return;
+  log::info(fmt::format("the data hold {} alone: {} parameters that only {} train stay as they are",
+                        content.images ? "images" : "texts", idle, content.images ? "texts" : "images"));
 }
 
 }  // namespace excitor

@@ -1,5 +1,7 @@
 #include <excitor/data/data_settings.h>
 
+#include <excitor/util/cache_folder.h>
+
 namespace excitor {
 namespace {
 
@@ -14,12 +16,34 @@ Words words_of(const std::vector<std::string>& names) {
 
 }  // namespace
 
+ImagesOfFormat images_of_format(const std::string& format) {
+  if (format == "caption" || format == "coco" || format == "karpathy") return ImagesOfFormat::all;
+  return format == "llava" || format == "auto" ? ImagesOfFormat::some : ImagesOfFormat::never;
+}
+
+bool has_splits(const std::string& format) {
+  return format == "karpathy";
+}
+
+std::optional<std::filesystem::path> cache_folder(const std::string& cache_dir) {
+  if (cache_dir == "none") return std::nullopt;
+  if (cache_dir != "auto") return cache_dir;
+  return default_cache_folder();
+}
+
 void DataFileSettings::describe(Describer& d) {
   d.field("path", path, "The file; a relative path starts at the configuration's folder.");
-  d.choice("format", format, words_of({"auto", "alpaca", "sharegpt", "openai", "text"}),
+  d.choice("format", format,
+           words_of({"auto", "alpaca", "sharegpt", "openai", "text", "caption", "coco", "karpathy", "llava"}),
            "Rows of a JSON array or of JSONL: alpaca {instruction, input, output}, sharegpt {conversations: "
-           "[{from, value}]}, openai {messages: [{role, content}]}, text {text}. text also: a .txt file, its "
-           "documents being blocks between blank lines. auto: what the first row's keys say; .txt is text.");
+           "[{from, value}]}, openai {messages: [{role, content}]}, text {text}, caption {image, caption: "
+           "text or texts}, llava: sharegpt with {image}, rows without one being texts. text also: a .txt "
+           "file, its documents being blocks between blank lines. coco: COCO's captions (images, "
+           "annotations); karpathy: dataset_coco.json. auto: what the first row's keys say; .txt is text.");
+  d.field("images", images,
+          "Folder that the file's images lie in; names in the file are relative to it and stay inside it.");
+  d.choice("split", split, words_of({"auto", "train", "val", "test"}),
+           "Which images of a karpathy file; train includes restval. auto: train, in data.validation val.");
   d.field("weight", weight,
           "How often an epoch sees each of the file's examples: 2 is twice, 0.5 a half of them, chosen anew "
           "each epoch by train.seed. Of files to train on alone.",
@@ -41,6 +65,11 @@ void DataSettings::describe(Describer& d) {
       {{"truncate", LongExamples::truncate}, {"drop", LongExamples::drop}, {"fail", LongExamples::fail}},
       "Examples longer than max_seq_length. truncate: cut off; a text document continues in the next "
       "window instead. drop: left out and counted. fail: an error that names them.");
+  d.choice<BadImages>("on_bad_image", on_bad_image, {{"fail", BadImages::fail}, {"skip", BadImages::skip}},
+                      "Images that are missing or can't be read. All are looked at before the first step. "
+                      "fail: an error that lists them. skip: listed, counted, and their examples left out.");
+  d.field("caption_instruction", caption_instruction,
+          "What the user asks about an image with a caption (formats caption, coco, karpathy).");
   d.field("packing", packing,
           "Lay as many examples into a micro-batch as its token budget holds. The mathematics is the "
           "same either way.");
@@ -49,7 +78,8 @@ void DataSettings::describe(Describer& d) {
   d.field(
       "cache_dir", cache_dir,
       "Folder of tokenised data, shared by runs. auto: $XDG_CACHE_HOME/excitor or ~/.cache/excitor, for "
-      "files of 8 MiB and more and what `excitor prepare` put there; none: tokenised in memory each time.");
+      "files of 8 MiB and more and what `excitor prepare` put there; none: tokenised in memory each time. "
+      "Features of images lie there, too (vision.cache).");
 }
 
 }  // namespace excitor

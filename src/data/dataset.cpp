@@ -1,6 +1,8 @@
 #include <excitor/data/dataset.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -28,8 +30,8 @@ struct FilePart {
 
 FilePart from_cache(const FileTask& task, CachedFile cached, bool was_cached) {
   return {.dataset = std::move(cached.dataset),
-          .file = {.path = task.path,
-                   .format = task.format,
+          .file = {.path = task.file.path,
+                   .format = task.file.format,
                    .report = cached.report,
                    .cache_folder = cached.folder.string(),
                    .was_cached = was_cached}};
@@ -40,15 +42,15 @@ FilePart load_into_memory(const FileTask& task, RowErrors& errors) {
   const FileSummary summary =
       tokenise_file(task, 0, errors, [&](const Tokenised& batch, int64_t) { all.append(batch); });
   all.report.add(summary.report);
-  const Origin origin{.file = std::make_shared<std::string>(task.path), .is_line = summary.origins_are_lines};
-  return {.dataset = std::make_shared<MemoryDataset>(origin, std::move(all.examples)),
-          .file = {.path = task.path, .format = task.format, .report = all.report}};
+  const ExampleFile file(task.file.path, task.file.images, summary.origins_are_lines);
+  return {.dataset = std::make_shared<MemoryDataset>(file, std::move(all.examples)),
+          .file = {.path = task.file.path, .format = task.file.format, .report = all.report}};
 }
 
 bool is_to_be_cached(const FileTask& task, CacheUse cache_use) {
   std::error_code ignored;
   return cache_use == CacheUse::always || task.settings.cache_dir != "auto" ||
-         std::filesystem::file_size(task.path, ignored) >= kLargeFile;
+         std::filesystem::file_size(task.file.path, ignored) >= kLargeFile;
 }
 
 FilePart load_through_cache(const TokenCache& cache, const FileTask& task, CacheUse cache_use,
@@ -58,21 +60,37 @@ FilePart load_through_cache(const TokenCache& cache, const FileTask& task, Cache
   const int64_t errors_before = errors.count();
   if (auto made = cache.make(task, errors)) return from_cache(task, *std::move(made), false);
   if (errors.count() == errors_before) throw std::logic_error("TokenCache::make: neither tokens nor errors");
-  return {.dataset = nullptr, .file = {.path = task.path, .format = task.format}};
+  return {.dataset = nullptr, .file = {.path = task.file.path, .format = task.file.format}};
 }
 
 FilePart load_file(const FileTask& task, CacheUse cache_use, RowErrors& errors) {
-  const auto folder = TokenCache::folder_of(task.settings.cache_dir);
+  const auto folder = cache_folder(task.settings.cache_dir);
   const bool can_be_cached = folder && !task.tokenizer.sha256().empty();
   if (!can_be_cached) return load_into_memory(task, errors);
   try {
     return load_through_cache(TokenCache(*folder), task, cache_use, errors);
   } catch (const IoError& error) {
     if (cache_use == CacheUse::always) throw;
-    log::warning(fmt::format("{}: no cache of tokens, the data is tokenised in memory instead: {}", task.path,
-                             error.what()));
+    log::warning(fmt::format("{}: no cache of tokens, the data is tokenised in memory instead: {}",
+                             task.file.path, error.what()));
     return load_into_memory(task, errors);
   }
+}
+
+DataFileSettings with_its_format(DataFileSettings file) {
+  file.format = format_of(file);
+  return file;
+}
+
+/// Takes an example out of the counts.
+void count_out(const Example& example, const std::set<TokenId>& ends, DatasetReport& report) {
+  --report.examples;
+  report.tokens -= example.tokens();
+  report.label_tokens -= example.labels();
+  const bool ends_whole = example.supervised.back() != 0 && ends.contains(example.ids.back());
+  report.ending_in_eos -= ends_whole ? 1 : 0;
+  --report.with_image;
+  ++report.bad_image;
 }
 
 void require_examples(const LoadedDataset& loaded, const DataSettings& settings) {
@@ -93,8 +111,7 @@ LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const Dat
   LoadedDataset loaded;
   std::vector<std::shared_ptr<const Dataset>> parts;
   for (const DataFileSettings& file : files) {
-    const FileTask task{.path = file.path,
-                        .format = format_of(file),
+    const FileTask task{.file = with_its_format(file),
                         .settings = settings,
                         .prompt_template = prompt_template,
                         .tokenizer = tokenizer};
@@ -108,6 +125,30 @@ LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const Dat
   loaded.dataset = std::make_unique<JoinedDataset>(std::move(parts));
   require_examples(loaded, settings);
   return loaded;
+}
+
+void leave_out_images(LoadedDataset& loaded, const std::set<std::string>& images,
+                      const std::set<TokenId>& ends) {
+  std::vector<int64_t> kept;
+  int64_t begin = 0, first_kept = 0;
+  loaded.report = {};
+  for (LoadedFile& file : loaded.files) {
+    const int64_t end = begin + file.report.examples;
+    for (int64_t i = begin; i < end; ++i) {
+      if (images.contains(loaded.dataset->image(i)))
+        count_out(loaded.dataset->example(i), ends, file.report);
+      else
+        kept.push_back(i);
+    }
+    file.report.longest = 0;
+    for (; first_kept < std::ssize(kept); ++first_kept)
+      file.report.longest = std::max(file.report.longest, loaded.dataset->tokens(kept[first_kept]));
+    loaded.report.add(file.report);
+    begin = end;
+  }
+  if (kept.empty()) throw DataError("no example is left: every image is one of those that can't be used");
+  const std::shared_ptr<const Dataset> whole = std::move(loaded.dataset);
+  loaded.dataset = std::make_unique<DatasetSelection>(whole, std::move(kept));
 }
 
 std::pair<std::unique_ptr<Dataset>, std::unique_ptr<Dataset>> split_dataset(std::unique_ptr<Dataset> all,

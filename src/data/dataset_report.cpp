@@ -17,7 +17,7 @@ struct Count {
   const char* words;  ///< behind the number, where it is said only when it is not 0
 };
 
-constexpr std::array<Count, 12> kCounts{{
+constexpr std::array<Count, 14> kCounts{{
     {"examples", &DatasetReport::examples, nullptr},
     {"tokens", &DatasetReport::tokens, nullptr},
     {"label_tokens", &DatasetReport::label_tokens, nullptr},
@@ -30,6 +30,8 @@ constexpr std::array<Count, 12> kCounts{{
     {"leading_answers", &DatasetReport::leading_answers, "answers before the first question left out"},
     {"trailing_questions", &DatasetReport::trailing_questions, "questions after the last answer left out"},
     {"without_answer", &DatasetReport::without_answer, "conversations without an answer left out"},
+    {"with_image", &DatasetReport::with_image, "with an image"},
+    {"bad_image", &DatasetReport::bad_image, "left out for their image"},
 }};
 
 }  // namespace

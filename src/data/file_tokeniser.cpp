@@ -33,7 +33,7 @@ class Batches {
 
   void finish() {
     if (const int signal = StopSignals::requested(); signal != 0)
-      throw Interrupted(fmt::format("{}: stopped while it was tokenised", task_.path), signal);
+      throw Interrupted(fmt::format("{}: stopped while it was tokenised", task_.file.path), signal);
     // Errors of tokenising do not count: so that all of them are named, it goes on.
     has_bad_rows_ = errors_.count() > errors_of_tokenising_;
     if (!batch_.empty() && !has_bad_rows_) {
@@ -61,19 +61,21 @@ class Batches {
 }  // namespace
 
 FileSummary tokenise_file(const FileTask& task, int64_t skip, RowErrors& errors, const BatchSink& sink) {
-  if (uses_template(task.format)) task.prompt_template.check(task.tokenizer);
-  const FileStamp before = stamp_of(task.path);
+  if (uses_template(task.file.format)) task.prompt_template.check(task.tokenizer);
+  const FileStamp before = stamp_of(task.file.path);
   FileSummary summary;
   RowErrors own_errors;
   Batches batches(task, skip, own_errors, sink);
-  read_sources(task.path, task.format, task.prompt_template, own_errors, summary.report,
-               [&](SourceExample source) {
-                 summary.origins_are_lines = source.origin.is_line;
-                 batches.add(std::move(source));
-               });
+  const SourceFile source_file{.file = task.file,
+                               .prompt_template = task.prompt_template,
+                               .caption_instruction = task.settings.caption_instruction};
+  read_sources(source_file, own_errors, summary.report, [&](SourceExample source) {
+    summary.origins_are_lines = source.origin.is_line;
+    batches.add(std::move(source));
+  });
   batches.finish();
-  if (stamp_of(task.path) != before)
-    throw DataError(task.path + ": the file changed while it was read; start again once it is complete");
+  if (stamp_of(task.file.path) != before)
+    throw DataError(task.file.path + ": the file changed while it was read; start again once it is complete");
   errors.append(own_errors);
   return summary;
 }

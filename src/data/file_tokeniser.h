@@ -17,8 +17,7 @@ namespace excitor {
 
 /// What is tokenised, and how. What is referred to outlives the task.
 struct FileTask {
-  std::string path;
-  std::string format;  ///< never "auto"
+  DataFileSettings file;  ///< its format is never "auto"
   const DataSettings& settings;
   const PromptTemplate& prompt_template;
   const Tokenizer& tokenizer;

@@ -8,8 +8,8 @@
 namespace excitor {
 
 MappedDataset::MappedDataset(const std::filesystem::path& folder, const CacheManifest& manifest,
-                             const std::string& data_file)
-    : file_{.file = std::make_shared<std::string>(data_file), .is_line = manifest.origins_are_lines} {
+                             const DataFileSettings& data_file)
+    : file_(data_file.path, data_file.images, manifest.origins_are_lines) {
   for (const CachedChunk& chunk : manifest.chunks) {
     CacheManifest::verify(folder, chunk);
     chunks_.emplace_back(folder / chunk.file);
@@ -37,6 +37,11 @@ int64_t MappedDataset::tokens(int64_t index) const {
 int64_t MappedDataset::labels(int64_t index) const {
   const auto [arrays, inside] = place(index);
   return arrays->labels[static_cast<size_t>(inside)];
+}
+
+std::string MappedDataset::image(int64_t index) const {
+  const auto [arrays, inside] = place(index);
+  return arrays->image(inside, file_);
 }
 
 }  // namespace excitor

@@ -16,20 +16,21 @@ namespace excitor {
 /// later stay readable.
 class MappedDataset final : public Dataset {
  public:
-  /// `data_file` stands in the origins. Every chunk is hashed. Throws DataError or IoError when one is
-  /// damaged.
+  /// `data_file` stands in the origins, its folder in front of images. Every chunk is hashed. Throws
+  /// DataError or IoError when one is damaged.
   MappedDataset(const std::filesystem::path& folder, const CacheManifest& manifest,
-                const std::string& data_file);
+                const DataFileSettings& data_file);
   int64_t size() const override { return ends_.empty() ? 0 : ends_.back(); }
   Example example(int64_t index) const override;
   int64_t tokens(int64_t index) const override;
   int64_t labels(int64_t index) const override;
+  std::string image(int64_t index) const override;
 
  private:
   /// The chunk that holds an example, and the example's index in it.
   std::pair<const ExampleArrays*, int64_t> place(int64_t index) const;
 
-  Origin file_;  // the number aside
+  ExampleFile file_;
   std::vector<MappedChunk> chunks_;
   std::vector<int64_t> ends_;  // index behind each chunk's last example
 };

@@ -32,6 +32,10 @@ int64_t MemoryDataset::labels(int64_t index) const {
   return with(index).labels[static_cast<size_t>(index)];
 }
 
+std::string MemoryDataset::image(int64_t index) const {
+  return with(index).image(index, file_);
+}
+
 JoinedDataset::JoinedDataset(std::vector<std::shared_ptr<const Dataset>> parts) : parts_(std::move(parts)) {
   for (const auto& part : parts_) ends_.push_back(size() + part->size());
 }
@@ -56,6 +60,11 @@ int64_t JoinedDataset::tokens(int64_t index) const {
 int64_t JoinedDataset::labels(int64_t index) const {
   const auto [part, inside] = place(index);
   return part->labels(inside);
+}
+
+std::string JoinedDataset::image(int64_t index) const {
+  const auto [part, inside] = place(index);
+  return part->image(inside);
 }
 
 DatasetRange::DatasetRange(std::shared_ptr<const Dataset> whole, int64_t begin, int64_t end)

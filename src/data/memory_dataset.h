@@ -16,18 +16,19 @@ namespace excitor {
 /// The examples of one file, in memory.
 class MemoryDataset final : public Dataset {
  public:
-  explicit MemoryDataset(Origin file, ExampleVectors examples)
+  explicit MemoryDataset(ExampleFile file, ExampleVectors examples)
       : file_(std::move(file)), examples_(std::move(examples)) {}
   int64_t size() const override { return examples_.arrays().size(); }
   Example example(int64_t index) const override;
   int64_t tokens(int64_t index) const override;
   int64_t labels(int64_t index) const override;
+  std::string image(int64_t index) const override;
 
  private:
   /// The arrays, after the index was checked.
   ExampleArrays with(int64_t index) const;
 
-  Origin file_;  // the number aside
+  ExampleFile file_;
   ExampleVectors examples_;
 };
 
@@ -39,6 +40,7 @@ class JoinedDataset final : public Dataset {
   Example example(int64_t index) const override;
   int64_t tokens(int64_t index) const override;
   int64_t labels(int64_t index) const override;
+  std::string image(int64_t index) const override;
 
  private:
   /// The part that holds an example, and the example's index in it.
@@ -56,6 +58,7 @@ class DatasetRange final : public Dataset {
   Example example(int64_t index) const override { return whole_->example(checked(index)); }
   int64_t tokens(int64_t index) const override { return whole_->tokens(checked(index)); }
   int64_t labels(int64_t index) const override { return whole_->labels(checked(index)); }
+  std::string image(int64_t index) const override { return whole_->image(checked(index)); }
 
  private:
   int64_t checked(int64_t index) const;
@@ -63,6 +66,23 @@ class DatasetRange final : public Dataset {
   std::shared_ptr<const Dataset> whole_;
   int64_t begin_;
   int64_t end_;
+};
+
+/// Chosen examples of another dataset.
+class DatasetSelection final : public Dataset {
+ public:
+  /// `indices`: of the whole.
+  DatasetSelection(std::shared_ptr<const Dataset> whole, std::vector<int64_t> indices)
+      : whole_(std::move(whole)), indices_(std::move(indices)) {}
+  int64_t size() const override { return static_cast<int64_t>(indices_.size()); }
+  Example example(int64_t index) const override { return whole_->example(indices_.at(index)); }
+  int64_t tokens(int64_t index) const override { return whole_->tokens(indices_.at(index)); }
+  int64_t labels(int64_t index) const override { return whole_->labels(indices_.at(index)); }
+  std::string image(int64_t index) const override { return whole_->image(indices_.at(index)); }
+
+ private:
+  std::shared_ptr<const Dataset> whole_;
+  std::vector<int64_t> indices_;
 };
 
 }  // namespace excitor

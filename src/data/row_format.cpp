@@ -14,10 +14,11 @@ namespace excitor {
 namespace {
 
 /// Keys in the order in which they decide: an Alpaca row often carries its whole prompt as `text`.
-constexpr std::array<std::pair<const char*, const char*>, 5> kFormatOfKey{{{"instruction", "alpaca"},
+constexpr std::array<std::pair<const char*, const char*>, 6> kFormatOfKey{{{"instruction", "alpaca"},
                                                                            {"conversations", "sharegpt"},
                                                                            {"messages", "openai"},
                                                                            {"output", "alpaca"},
+                                                                           {"caption", "caption"},
                                                                            {"text", "text"}}};
 
 constexpr std::array<std::pair<const char*, const char*>, 4> kProperNames{
@@ -38,13 +39,15 @@ std::string detect_format_of_rows(const std::filesystem::path& path) {
   if (!format.empty()) return format;
   throw DataError(
       fmt::format("{}: the format can't be told from the row's keys: {}; expected \"instruction\" (alpaca), "
-                  "\"conversations\" (sharegpt), \"messages\" (openai) or \"text\" (text)",
+                  "\"conversations\" (sharegpt), \"messages\" (openai), \"caption\" (caption) or \"text\" "
+                  "(text); COCO's and Karpathy's documents are told by \"format\" beside the path alone",
                   first->origin.text(), keys_of(first->value)));
 }
 
 }  // namespace
 
 std::string format_of_row(const Json& row) {
+  if (row.contains("conversations") && row.contains("image")) return "llava";
   for (const auto& [key, format] : kFormatOfKey) {
     if (row.contains(key)) return format;
   }

@@ -11,7 +11,8 @@
 
 namespace excitor {
 
-/// "alpaca", "sharegpt", "openai" or "text", as the keys of a row say; "" when they say nothing.
+/// "alpaca", "sharegpt", "llava", "openai", "caption" or "text", as the keys of a row say; "" when they say
+/// nothing.
 std::string format_of_row(const Json& row);
 
 /// The format of a file that is read with format "auto": text for .txt; for .json and .jsonl what the first

@@ -29,6 +29,7 @@ struct SourceExample {
   SourceKind kind = SourceKind::conversation;
   std::vector<TemplatePiece> pieces = {};  ///< of a conversation
   std::string text = {};                   ///< of a document
+  std::string image = {};                  ///< its name in the image folder; empty: none
   Origin origin;
 
   size_t text_bytes() const {

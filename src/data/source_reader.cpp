@@ -7,6 +7,7 @@
 #include <excitor/util/error.h>
 
 #include "alpaca_reader.h"
+#include "caption_reader.h"
 #include "chat_reader.h"
 #include "row_format.h"
 #include "text_reader.h"
@@ -27,31 +28,41 @@ void require_file(const std::string& path) {
 
 std::string format_of(const DataFileSettings& file) {
   require_file(file.path);
-  return file.format == "auto" ? detect_format(file.path) : file.format;
+  if (file.format != "auto") return file.format;
+  const std::string format = detect_format(file.path);
+  return format == "sharegpt" && !file.images.empty() ? "llava" : format;  // whose first row may be a text
 }
 
 bool uses_template(const std::string& format) {
   return format != "text";
 }
 
-void read_sources(const std::string& path, const std::string& format, const PromptTemplate& prompt_template,
-                  RowErrors& errors, DatasetReport& report, const SourceSink& sink) {
+void read_sources(const SourceFile& source, RowErrors& errors, DatasetReport& report,
+                  const SourceSink& sink) {
+  const std::string &path = source.file.path, &format = source.file.format;
   int64_t examples = 0;
   const SourceSink counting = [&](SourceExample example) {
     ++examples;
     sink(std::move(example));
   };
   if (format == "alpaca")
-    read_alpaca(path, prompt_template, errors, counting);
+    read_alpaca(path, source.prompt_template, errors, counting);
   else if (format == "sharegpt")
-    read_chats(path, ChatFormat::sharegpt, prompt_template, errors, report, counting);
+    read_chats(source, ChatFormat::sharegpt, errors, report, counting);
   else if (format == "openai")
-    read_chats(path, ChatFormat::openai, prompt_template, errors, report, counting);
+    read_chats(source, ChatFormat::openai, errors, report, counting);
+  else if (format == "llava")
+    read_chats(source, ChatFormat::llava, errors, report, counting);
   else if (format == "text")
     read_text(path, errors, report, counting);
+  else if (format == "caption")
+    read_captions(source, errors, counting);
+  else if (format == "coco")
+    read_coco(source, errors, counting);
+  else if (format == "karpathy")
+    read_karpathy(source, errors, counting);
   else
-    throw ConfigError(
-        fmt::format("{}: unknown format \"{}\"; known: alpaca, sharegpt, openai, text, auto", path, format));
+    throw ConfigError(fmt::format("{}: unknown format \"{}\"; see data.train[].format", path, format));
   if (examples == 0 && errors.empty()) {
     throw DataError(fmt::format("{}: no examples in the file{}", path,
                                 report.without_answer > 0 ? ": no conversation holds an answer" : ""));

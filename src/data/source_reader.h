@@ -17,13 +17,19 @@ namespace excitor {
 /// for a file that does not exist, is a folder, or is of a kind that can't be told.
 std::string format_of(const DataFileSettings& file);
 
+/// A file to read, and what its examples' texts depend on beside it.
+struct SourceFile {
+  const DataFileSettings& file;  ///< its format is never "auto"
+  const PromptTemplate& prompt_template;
+  const std::string& caption_instruction;
+};
+
 /// True when the examples depend on the prompt template: all formats but text.
 bool uses_template(const std::string& format);
 
 /// Hands the examples of a file to `sink`, one row or document being in memory at a time. What readers leave
 /// out is counted in `report`; bad rows are added to `errors`. Throws DataError for a file that holds no rows
 /// at all or no examples, IoError when it can't be read.
-void read_sources(const std::string& path, const std::string& format, const PromptTemplate& prompt_template,
-                  RowErrors& errors, DatasetReport& report, const SourceSink& sink);
+void read_sources(const SourceFile& source, RowErrors& errors, DatasetReport& report, const SourceSink& sink);
 
 }  // namespace excitor

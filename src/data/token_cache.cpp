@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// To be raised whenever the same settings give other tokens or another layout.
-constexpr int kCacheVersion = 1;
+constexpr int kCacheVersion = 2;
 
 const char* word_of(LongExamples choice) {
   switch (choice) {
@@ -37,11 +37,11 @@ const char* word_of(LongExamples choice) {
 
 /// Everything that a file's tokens depend on.
 Json key_of(const FileTask& task, const fs::path& folder) {
-  const bool has_template = uses_template(task.format);
-  const std::string extension = fs::path(task.path).extension().string();
+  const bool has_template = uses_template(task.file.format);
+  const std::string extension = fs::path(task.file.path).extension().string();
   Json key = {{"version", kCacheVersion},
-              {"data_sha256", remembered_hash(task.path, folder / "files")},
-              {"format", task.format},
+              {"data_sha256", remembered_hash(task.file.path, folder / "files")},
+              {"format", task.file.format},
               {"holds_rows", has_template || extension == ".json" || extension == ".jsonl"},
               {"tokenizer_sha256", task.tokenizer.sha256()},
               {"bos", task.tokenizer.bos()},
@@ -52,6 +52,9 @@ Json key_of(const FileTask& task, const fs::path& folder) {
     key["prompt_template"] = task.prompt_template.json();
     key["train_on_inputs"] = task.settings.train_on_inputs;
   }
+  if (images_of_format(task.file.format) == ImagesOfFormat::all)
+    key["caption_instruction"] = task.settings.caption_instruction;
+  if (has_splits(task.file.format)) key["split"] = task.file.split;
   return key;
 }
 
@@ -60,7 +63,7 @@ std::string name_of(const Json& key) {
 }
 
 /// The complete folder of that name; nothing when it is absent, or damaged (then `damage` says how).
-std::optional<CachedFile> open_folder(const fs::path& folder, const std::string& data_file,
+std::optional<CachedFile> open_folder(const fs::path& folder, const DataFileSettings& data_file,
                                       std::string& damage) {
   std::error_code ignored;
   if (!fs::exists(folder, ignored)) return std::nullopt;
@@ -96,7 +99,8 @@ void rename_folder(const fs::path& from, const fs::path& to) {
 bool fill(const fs::path& folder, const FileTask& task, const Json& key, RowErrors& errors) {
   CacheWriter writer(folder, key);
   if (writer.sources() > 0)
-    log::info(fmt::format("{}: tokenising goes on behind its first {} rows", task.path, writer.sources()));
+    log::info(
+        fmt::format("{}: tokenising goes on behind its first {} rows", task.file.path, writer.sources()));
   RowErrors own_errors;
   const FileSummary summary =
       tokenise_file(task, writer.sources(), own_errors, [&](const Tokenised& batch, int64_t sources) {
@@ -110,17 +114,11 @@ bool fill(const fs::path& folder, const FileTask& task, const Json& key, RowErro
 
 }  // namespace
 
-std::optional<fs::path> TokenCache::folder_of(const std::string& cache_dir) {
-  if (cache_dir == "none") return std::nullopt;
-  if (cache_dir != "auto") return cache_dir;
-  return default_cache_folder();
-}
-
 std::optional<CachedFile> TokenCache::find(const FileTask& task) const {
   std::error_code ignored;
   if (!fs::exists(folder_, ignored)) return std::nullopt;
   std::string damage;
-  auto found = open_folder(folder_ / name_of(key_of(task, folder_)), task.path, damage);
+  auto found = open_folder(folder_ / name_of(key_of(task, folder_)), task.file, damage);
   if (!damage.empty())
     log::warning("the cache of tokens is damaged: " + damage + "; the data is tokenised again");
   return found;
@@ -132,7 +130,7 @@ std::optional<CachedFile> TokenCache::make(const FileTask& task, RowErrors& erro
   const fs::path partial = whole.string() + ".partial";
   const FolderTurn turn(partial);
   std::string damage;
-  if (auto made = open_folder(whole, task.path, damage)) {  // by another process meanwhile
+  if (auto made = open_folder(whole, task.file, damage)) {  // by another process meanwhile
     remove_folder(partial);
     return made;
   }
@@ -151,10 +149,10 @@ std::optional<CachedFile> TokenCache::make(const FileTask& task, RowErrors& erro
   }
   if (key_of(task, folder_) != key) {
     remove_folder(partial);
-    throw DataError(task.path + ": the file changed while it was read; start again once it is complete");
+    throw DataError(task.file.path + ": the file changed while it was read; start again once it is complete");
   }
   rename_folder(partial, whole);
-  auto made = open_folder(whole, task.path, damage);
+  auto made = open_folder(whole, task.file, damage);
   if (!made) throw IoError("the cache of tokens can't be read back: " + damage);
   return made;
 }

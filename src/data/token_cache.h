@@ -26,10 +26,6 @@ class TokenCache {
  public:
   explicit TokenCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// The folder that data.cache_dir means: nothing for "none", and for "auto" where neither XDG_CACHE_HOME
-  /// nor HOME is set.
-  static std::optional<std::filesystem::path> folder_of(const std::string& cache_dir);
-
   /// The examples, if they are there and whole. A damaged folder is a warning.
   std::optional<CachedFile> find(const FileTask& task) const;
 

@@ -10,8 +10,8 @@
 namespace excitor {
 
 /// Writes examples as one file, complete or not at all. Little endian: a header of four numbers of 64 bits
-/// (magic, examples N, tokens T, 0), then the arrays of ExampleArrays in the order starts, numbers, labels,
-/// ids, supervised. Throws IoError.
+/// (magic, examples N, tokens T, bytes of image names), then the arrays of ExampleArrays in the order starts,
+/// numbers, image_starts, labels, ids, supervised, image_names. Throws IoError.
 void write_chunk(const std::filesystem::path& path, const ExampleArrays& examples);
 
 /// A chunk mapped into memory.

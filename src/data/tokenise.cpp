@@ -47,7 +47,10 @@ class ExampleMaker {
       for (TemplatePiece& piece : pieces) piece.supervised = piece.kind != TemplatePiece::Kind::bos;
     }
     EncodedPieces encoded = tokenizer_.encode_pieces(pieces);
-    Example example{.ids = std::move(encoded.ids), .supervised = std::move(encoded.supervised), .origin = {}};
+    Example example{.ids = std::move(encoded.ids),
+                    .supervised = std::move(encoded.supervised),
+                    .image = source.image,
+                    .origin = {}};
     const TokenId end = example.ids.back();
     if (example.tokens() <= settings_.max_seq_length) return add(example, source.origin, end);
 
@@ -83,7 +86,7 @@ class ExampleMaker {
     if (ids.size() > room) ++out_.report.continued;
     for (size_t begin = 0; begin < ids.size(); begin += room) {
       const size_t end = std::min(begin + room, ids.size());
-      Example window{.ids = {tokenizer_.bos()}, .supervised = {0}, .origin = {}};
+      Example window{.ids = {tokenizer_.bos()}, .supervised = {0}, .image = {}, .origin = {}};
       window.ids.insert(window.ids.end(), ids.begin() + static_cast<int64_t>(begin),
                         ids.begin() + static_cast<int64_t>(end));
       window.supervised.resize(window.ids.size(), 1);
@@ -108,6 +111,7 @@ class ExampleMaker {
     report.tokens += example.tokens();
     report.label_tokens += example.labels();
     report.longest = std::max(report.longest, example.tokens());
+    report.with_image += example.image.empty() ? 0 : 1;
     report.ending_in_eos += example.last_label_is(end) ? 1 : 0;
     out_.examples.append(example, origin.number);
   }

@@ -113,6 +113,9 @@ class AdapterMethod : public Method {
   }
 
   VisualSettings* visual() override { return &visual_; }
+  TrainedBy trained_by(std::string_view name) const override {
+    return name.starts_with(kVisualProjection) ? TrainedBy::images : TrainedBy::everything;
+  }
   FeatureSettings visual_features() const override {
     return {.kind = FeatureKind::class_tokens, .layers = clip_layers_};
   }

@@ -204,6 +204,12 @@ class ExcitorMethod : public Method {
   VisualSettings* visual() override { return &settings_.visual; }
   /// Class and patch tokens of the last layer.
   FeatureSettings visual_features() const override { return {.kind = FeatureKind::tokens, .layers = {}}; }
+  /// Where an image's rows stand in the place of the prompts, it does not reach them.
+  TrainedBy trained_by(std::string_view name) const override {
+    if (name.starts_with(kVisualProjection)) return TrainedBy::images;
+    const bool replaced = settings_.visual.is_set() && settings_.visual_prompts == VisualPrompts::replace;
+    return replaced && name.ends_with("excitor_prompt") ? TrainedBy::texts : TrainedBy::everything;
+  }
 
  private:
   int64_t adapter_layers(const LlamaConfig& model) const {

@@ -1,5 +1,7 @@
 #include <excitor/train/batch.h>
 
+#include <algorithm>
+
 #include <ATen/ops/from_blob.h>
 
 #include <excitor/tensor/device_copy.h>
@@ -13,9 +15,18 @@ at::Tensor to_tensor(const std::vector<int64_t>& values, at::Device device) {
                         device);
 }
 
+/// [rows,width] on the device; undefined for a text.
+at::Tensor features_of(const std::string& image, int64_t index, const ImageInput& input, at::Device device) {
+  if (image.empty()) return {};
+  std::optional<CropDraw> draw;
+  if (input.draw) draw = CropDraw{.seed = *input.draw, .stream = static_cast<uint64_t>(index)};
+  return copy_to_device(input.features->of(image, draw).to(input.type), device);
+}
+
 }  // namespace
 
-LabelledBatch make_batch(std::span<const int64_t> indices, const Dataset& dataset, at::Device device) {
+LabelledBatch make_batch(std::span<const int64_t> indices, const Dataset& dataset, at::Device device,
+                         const ImageInput& images) {
   std::vector<int64_t> ids, rows, targets, lengths;
   LabelledBatch batch;
   for (const int64_t index : indices) {
@@ -28,8 +39,10 @@ LabelledBatch make_batch(std::span<const int64_t> indices, const Dataset& datase
       targets.push_back(example.ids[t + 1]);
     }
     lengths.push_back(inputs);
+    if (images.features != nullptr) batch.images.push_back(features_of(example.image, index, images, device));
     batch.real_tokens += example.tokens();
   }
+  if (std::ranges::none_of(batch.images, &at::Tensor::defined)) batch.images.clear();
   batch.tokens = {.ids = to_tensor(ids, device), .segments = Segments(lengths)};
   batch.rows = to_tensor(rows, device);
   batch.targets = to_tensor(targets, device);

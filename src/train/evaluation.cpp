@@ -27,12 +27,13 @@ void for_each_micro_batch(const SharedDataset& data, const Llama& model,
   std::iota(all.begin(), all.end(), 0);
   const auto share = share_of_rank(all, data.communicator.rank(), processes);
   const auto micro_batches = lay_into_micro_batches(share, data.dataset, data.limits);
+  const ImageInput images{.features = data.images, .type = model.activation_type()};
   for (const auto& indices : micro_batches)
-    visit(make_batch(indices, data.dataset, model.device()), Counts::yes);
+    visit(make_batch(indices, data.dataset, model.device(), images), Counts::yes);
   if (!model.weights().sharded) return;
   const int64_t most = most_micro_batches(all, processes, data.dataset, data.limits);
   for (auto pass = static_cast<int64_t>(micro_batches.size()); pass < most; ++pass)
-    visit(make_batch({all.data(), 1}, data.dataset, model.device()), Counts::no);
+    visit(make_batch({all.data(), 1}, data.dataset, model.device(), images), Counts::no);
 }
 
 /// Replaces each value by its sum over all processes.
@@ -73,7 +74,8 @@ EvalMetrics evaluate_loss(const Llama& model, const ModelBypass* bypass, const S
   const at::NoGradGuard no_grad;
   double sum = 0, labels = 0;
   for_each_micro_batch(data, model, [&](const LabelledBatch& batch, Counts counts) {
-    const at::Tensor hidden = model.hidden(batch.tokens, {.bypass = bypass, .rows = batch.rows});
+    const at::Tensor hidden =
+        model.hidden(batch.tokens, {.bypass = bypass, .rows = batch.rows, .images = batch.images});
     const at::Tensor loss =
         cross_entropy(hidden, model.head(bypass), batch.targets,
                       {.chunk_rows = logit_rows(model.config().vocab_size, model.device())});
@@ -93,8 +95,9 @@ Comparison compare_with_base(const Llama& model, const ModelBypass& bypass, cons
   Comparison result, ignored;
   double labels = 0;
   for_each_micro_batch(data, model, [&](const LabelledBatch& batch, Counts counts) {
-    const at::Tensor base = model.hidden(batch.tokens, {.rows = batch.rows});                      // [R,D]
-    const at::Tensor tuned = model.hidden(batch.tokens, {.bypass = &bypass, .rows = batch.rows});  // [R,D]
+    const at::Tensor base = model.hidden(batch.tokens, {.rows = batch.rows});  // [R,D]
+    const at::Tensor tuned =
+        model.hidden(batch.tokens, {.bypass = &bypass, .rows = batch.rows, .images = batch.images});  // [R,D]
     for (int64_t begin = 0; begin < batch.labels(); begin += chunk) {
       const int64_t rows = std::min(chunk, batch.labels() - begin);
       add_rows(model, bypass, base.narrow(0, begin, rows), tuned.narrow(0, begin, rows),

@@ -98,11 +98,11 @@ class ProbedBypass : public ModelBypass {
 }  // namespace
 
 std::map<int64_t, AttentionHealth> measure_attention(const Llama& model, const ModelBypass& bypass,
-                                                     const TokenBatch& batch) {
+                                                     const TokenBatch& batch, const SequenceImages& images) {
   const at::NoGradGuard no_grad;
   std::map<int64_t, AttentionHealth> health;
   const ProbedBypass probed(bypass, model.config().num_hidden_layers, health);
-  model.hidden(batch, {.bypass = &probed});
+  model.hidden(batch, {.bypass = &probed, .images = images});
   return health;
 }
 

@@ -68,6 +68,9 @@ MemoryPlan plan_memory(const MemoryNeeds& needs) {
   const int64_t a_layer = needs.micro_batch_tokens * activation_bytes * values_kept_per_token(model);
   const int64_t inputs = needs.micro_batch_tokens * activation_bytes * model.hidden_size;
   plan.activations = needs.recompute_layers ? layers * inputs + 2 * a_layer : layers * a_layer;
+  // An image's features, and rows of its own among the prompts of each layer.
+  const int64_t of_image = needs.visual_rows * (needs.visual_width + layers * model.hidden_size);
+  plan.activations += needs.images * activation_bytes * of_image;
   constexpr int64_t kLogitTensors = 3;  // logits, probabilities, their gradient
   plan.logits = kLogitTensors * kFloat * model.vocab_size *
                 std::min(logit_rows(model.vocab_size), needs.micro_batch_tokens);

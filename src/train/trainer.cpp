@@ -26,6 +26,7 @@ namespace {
 
 /// Streams of the run's seed.
 constexpr std::string_view kDropoutStream = "dropout";
+constexpr std::string_view kCropStream = "image crop";
 
 Sampler::Options sampler_options(const TrainingTask& task) {
   return {.examples = task.dataset.size(),
@@ -59,23 +60,35 @@ void check_can_split(const Llama& model, int64_t step) {
       step));
 }
 
-void check_gradients(const ParameterSet& parameters) {
-  const auto missing = parameters.without_gradient();
-  if (missing.empty()) return;
-  throw std::logic_error(fmt::format("{} of {} parameters get no gradient from the loss, e.g. {}",
-                                     missing.size(), parameters.size(), missing.front()));
+std::vector<TrainedBy> groups_of(const TrainingTask& task) {
+  std::vector<TrainedBy> groups;
+  for (const auto& entry : task.parameters.entries())
+    groups.push_back(task.trained_by ? task.trained_by(entry.name) : TrainedBy::everything);
+  return groups;
+}
+
+/// For JointSampler: which examples show an image, where batches are to hold one kind alone.
+std::vector<bool> kinds_to_keep_apart(const TrainingTask& task, const std::vector<TrainedBy>& groups) {
+  std::vector<bool> shows_image;
+  if (std::ranges::find(groups, TrainedBy::texts) == groups.end()) return shows_image;
+  for (int64_t i = 0; i < task.dataset.size(); ++i) shows_image.push_back(!task.dataset.image(i).empty());
+  return shows_image;
 }
 
 }  // namespace
 
 Trainer::Trainer(const TrainingTask& task)
     : task_(task),
-      sampler_(sampler_options(task)),
+      groups_(groups_of(task)),
+      sampler_(sampler_options(task), kinds_to_keep_apart(task, groups_)),
       schedule_(task.settings, sampler_.steps_per_epoch()),
       optimizer_(task.parameters, optimizer_options(task.settings)),
       scaler_(task.model.activation_type() == at::kHalf),
       reduction_(std::make_unique<StepReduction>(task.parameters, task.communicator)) {
-  for (const auto& entry : task.parameters.entries()) never_moved_.insert(entry.name);
+  for (const auto& entry : task.parameters.entries()) {
+    never_moved_.insert(entry.name);
+    steps_watched_[entry.name] = 0;
+  }
 }
 
 Trainer::~Trainer() = default;
@@ -104,14 +117,16 @@ StepMetrics Trainer::step() {
 void Trainer::forward_backward(StepMetrics& metrics) {
   const std::vector<int64_t> share =
       share_of_rank(metrics.examples, task_.communicator.rank(), task_.communicator.size());
+  const BatchContent content = content_of(metrics.examples);
   do {
     const at::Tensor own_loss = accumulate(share, metrics);
+    drop_gradients_of_others(content);
     StepCounts own{.tokens = metrics.tokens};
     if (task_.requests) own.requests = task_.requests();
     reduction_->add_up(task_.parameters, own_loss, own);
     unscale_gradients();
     read(clip_grad_norm(task_.parameters, task_.settings.max_grad_norm), metrics);
-    if (steps_done_ == 0) check_gradients(task_.parameters);
+    check_gradients(content);
     metrics.is_finite = std::isfinite(metrics.loss) && std::isfinite(metrics.grad_norm);
     // Gradients beyond fp16's range call for a smaller scale; a loss that is not finite does not.
   } while (!metrics.is_finite && std::isfinite(metrics.loss) && scaler_.back_off());
@@ -228,11 +243,43 @@ void Trainer::unscale_gradients() {
   }
 }
 
+BatchContent Trainer::content_of(const std::vector<int64_t>& examples) const {
+  BatchContent content;
+  for (const int64_t index : examples)
+    (task_.dataset.image(index).empty() ? content.texts : content.images) = true;
+  return content;
+}
+
+void Trainer::drop_gradients_of_others(const BatchContent& content) {
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    if (!content.trains(groups_[i])) task_.parameters.entries()[i].tensor.mutable_grad().reset();
+  }
+}
+
+void Trainer::check_gradients(const BatchContent& content) {
+  const bool is_new = (content.texts && !checked_.texts) || (content.images && !checked_.images);
+  if (!is_new) return;
+  checked_ = {.texts = checked_.texts || content.texts, .images = checked_.images || content.images};
+  std::vector<std::string> missing;
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    const auto& [name, tensor] = task_.parameters.entries()[i];
+    if (content.trains(groups_[i]) && !tensor.grad().defined()) missing.push_back(name);
+  }
+  if (missing.empty()) return;
+  throw std::logic_error(fmt::format("{} of {} parameters get no gradient from the loss, e.g. {}",
+                                     missing.size(), groups_.size(), missing.front()));
+}
+
 void Trainer::note_moved() {
   constexpr int64_t kStepsWatched = 3;
-  if (steps_done_ >= kStepsWatched || never_moved_.empty()) return;
+  newly_still_.clear();
   for (const auto& [name, norm] : norms_) {
+    const auto watched = steps_watched_.find(name);
+    if (watched == steps_watched_.end()) continue;
     if (norm > 0) never_moved_.erase(name);
+    if (norm == 0 && ++watched->second < kStepsWatched) continue;
+    if (norm == 0) newly_still_.push_back(name);
+    steps_watched_.erase(watched);
   }
 }
 
@@ -251,7 +298,11 @@ std::vector<NamedTensor> Trainer::state() const {
 
 at::Tensor Trainer::micro_batch_loss(const std::vector<int64_t>& indices, double weight,
                                      StepMetrics& metrics) const {
-  const LabelledBatch batch = make_batch(indices, task_.dataset, task_.model.device());
+  const LabelledBatch batch =
+      make_batch(indices, task_.dataset, task_.model.device(),
+                 {.features = task_.images,
+                  .type = task_.model.activation_type(),
+                  .draw = Random(task_.settings.seed, stream_of(kCropStream) + steps_done_).next_u64()});
   metrics.tokens += batch.real_tokens;
   StepNoise noise{.key = Random(task_.settings.seed, stream_of(kDropoutStream) + steps_done_).next_u64(),
                   .segment_keys = {}};
@@ -260,6 +311,7 @@ at::Tensor Trainer::micro_batch_loss(const std::vector<int64_t>& indices, double
       task_.model.hidden(batch.tokens, {.bypass = &task_.bypass,
                                         .rows = batch.rows,
                                         .noise = std::move(noise),
+                                        .images = batch.images,
                                         .recompute_layers = task_.settings.gradient_checkpointing});
   return cross_entropy(
       hidden, task_.model.head(&task_.bypass), batch.targets,
@@ -270,7 +322,8 @@ void Trainer::resume(int64_t steps_done, const std::function<at::Tensor(const st
   steps_done_ = steps_done;
   optimizer_.load_state(state);
   scaler_.load_state(state);
-  never_moved_.clear();  // was told at step 3 of the run, if any
+  never_moved_.clear();  // was told in the run's first steps, if any
+  steps_watched_.clear();
 }
 
 }  // namespace excitor

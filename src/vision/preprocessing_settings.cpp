@@ -120,6 +120,20 @@ const std::vector<std::pair<std::string, ChannelOrder>>& channel_order_words() {
   return kWords;
 }
 
+void RandomCrop::describe(Describer& d) {
+  constexpr Range kShare{.minimum = 0, .maximum = 1, .open_minimum = true};
+  constexpr Range kRatio{.minimum = 0.01, .maximum = 100};
+  d.field("smallest_area", smallest_area, "Least share of a picture's area that is shown.", kShare);
+  d.field("largest_area", largest_area, "Greatest share.", kShare);
+  d.field("smallest_ratio", smallest_ratio, "Least ratio of width to height.", kRatio);
+  d.field("largest_ratio", largest_ratio, "Greatest ratio.", kRatio);
+}
+
+void RandomCrop::check(const std::string& path, Problems& problems) const {
+  if (smallest_area > largest_area) problems.add(path + ".smallest_area", "is above largest_area");
+  if (smallest_ratio > largest_ratio) problems.add(path + ".smallest_ratio", "is above largest_ratio");
+}
+
 Preprocessing Preprocessing::clip(int64_t size) {
   Preprocessing how;
   how.shortest_edge = how.height = how.width = size;

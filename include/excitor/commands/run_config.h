@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <excitor/commands/vision_settings.h>
 #include <excitor/data/data_settings.h>
 #include <excitor/data/sampler.h>
 #include <excitor/methods/method.h>
@@ -55,6 +56,7 @@ struct DistributedSettings {
 struct RunConfig {
   ModelSettings model;
   MethodSettings method;
+  std::optional<VisionSettings> vision;  ///< absent: no images
   DataSettings data;
   TrainSettings train;
   EvalSettings eval;

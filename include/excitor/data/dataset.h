@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,8 @@ class Dataset {
   virtual Example example(int64_t index) const = 0;
   virtual int64_t tokens(int64_t index) const = 0;  ///< length of an example
   virtual int64_t labels(int64_t index) const = 0;  ///< number of its labels
+  /// The file of its image; "" for a text alone.
+  virtual std::string image(int64_t) const { return {}; }
 };
 
 /// One file of a dataset, after loading.
@@ -53,7 +56,9 @@ enum class CacheUse { when_large, always };
 /// tokens and what ends them (EOS, in some templates another token) are labels, with train_on_inputs all but
 /// BOS. text: a document is BOS + text + EOS, all but BOS labels; the prompt template is not applied, and
 /// with on_long_example truncate a long document loses nothing: it goes on in the next window, each window
-/// starting with BOS, the last ending with EOS.
+/// starting with BOS, the last ending with EOS. caption, coco, karpathy: data.caption_instruction and a
+/// caption as a conversation about an image; llava: conversations, with an image or without. Images are not
+/// opened.
 ///
 /// Throws ConfigError for a file that does not exist, a format that can't be told, or a prompt template that
 /// needs control tokens which the vocabulary lacks, and DataError that lists
@@ -64,6 +69,11 @@ enum class CacheUse { when_large, always };
 /// is read. Interrupted after SIGINT or SIGTERM where StopSignals watches for them.
 LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const DataSettings& settings,
                            const Tokenizer& tokenizer, CacheUse cache_use = CacheUse::when_large);
+
+/// Leaves out the examples that show one of `images`; the reports count them. `ends`: tokens that end an
+/// answer. Throws DataError when no example is left.
+void leave_out_images(LoadedDataset& loaded, const std::set<std::string>& images,
+                      const std::set<TokenId>& ends);
 
 /// The dataset split as `val_size` says: the last val_size examples are the second part (an empty dataset for
 /// 0). Throws ConfigError when nothing would be left to train on.

@@ -21,6 +21,8 @@ struct DatasetReport {
   int64_t leading_answers = 0;  ///< messages of an assistant before the first question, left out
   int64_t trailing_questions = 0;  ///< messages of a user after the last answer, left out
   int64_t without_answer = 0;      ///< conversations in which no answer is left, left out
+  int64_t with_image = 0;          ///< examples that show an image
+  int64_t bad_image = 0;           ///< examples left out as their image can't be read
 
   /// Adds the counts of other examples; `longest` is the larger of both.
   void add(const DatasetReport& other);

@@ -14,6 +14,7 @@ namespace excitor {
 struct Example {
   std::vector<TokenId> ids;         // [T]
   std::vector<uint8_t> supervised;  // [T]
+  std::string image;                ///< the file of its image; empty: a text alone
   std::string origin;  ///< "alpaca.json:17" (line) or "alpaca.json[17]" (row from 0), for messages
 
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }

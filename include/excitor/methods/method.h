@@ -10,14 +10,12 @@
 #include <excitor/methods/visual_settings.h>
 #include <excitor/model/bypass.h>
 #include <excitor/model/llama_config.h>
+#include <excitor/model/trained_by.h>
 #include <excitor/tensor/parameter_set.h>
 #include <excitor/util/describe.h>
 #include <excitor/util/settings.h>
 
 namespace excitor {
-
-/// Which batches of joint training move a parameter.
-enum class TrainedBy { everything, images, texts };
 
 /// One subclass a method, in one source file. The object is the settings: parsed and checked before any
 /// weight is loaded.
@@ -55,7 +53,8 @@ class Method {
   /// What of the vision tower the features are; for methods with a visual side.
   virtual FeatureSettings visual_features() const { return {}; }
   /// In joint training a batch of images trains the parameters of its own group alone, and one of texts the
-  /// others (arXiv 2304.15010, section 4.1). Methods without such groups: all are everybody's.
+  /// others (arXiv 2304.15010, section 4.1). Also of a group is what only images, or only texts, reach: the
+  /// projection of an image. All else is everybody's.
   virtual TrainedBy trained_by(std::string_view) const { return TrainedBy::everything; }
 
   /// True where the result is a whole model (a Hugging Face folder) and not an adapter.

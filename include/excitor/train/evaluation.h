@@ -7,6 +7,7 @@
 #include <excitor/data/sampler.h>
 #include <excitor/dist/communicator.h>
 #include <excitor/model/llama.h>
+#include <excitor/vision/image_features.h>
 
 namespace excitor {
 
@@ -16,6 +17,7 @@ struct SharedDataset {
   const Dataset& dataset;
   MicroBatchLimits limits;
   Communicator& communicator;
+  const ImageFeatures* images = nullptr;  ///< of the examples' images; null: they are not shown
 };
 
 /// Mean loss over a dataset.

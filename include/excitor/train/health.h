@@ -21,9 +21,10 @@ struct AttentionHealth {
 };
 
 /// One pass with the bypass over `batch`; layer -> what it does there. Scores are computed whole, [H,T,T] a
-/// sequence: give a few sequences.
+/// sequence: give a few sequences. `images`: as ForwardOptions takes them.
 std::map<int64_t, AttentionHealth> measure_attention(const Llama& model, const ModelBypass& bypass,
-                                                     const TokenBatch& batch);
+                                                     const TokenBatch& batch,
+                                                     const SequenceImages& images = {});
 
 /// The values of all gates by layer: parameters whose name ends with "gate", as they are stored (before
 /// tanh).

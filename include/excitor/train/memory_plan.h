@@ -19,6 +19,9 @@ struct MemoryNeeds {
   at::ScalarType activation_type;
   const std::vector<ParameterSpec>& trainables;
   int64_t micro_batch_tokens = 0;  ///< of the largest micro-batch
+  int64_t images = 0;              ///< of that micro-batch
+  int64_t visual_rows = 0;         ///< of an image's features
+  int64_t visual_width = 0;
   bool recompute_layers = false;
   bool base_trains = false;  ///< method full: the frozen weights are not needed beside the trainable ones
   int64_t base_parts = 1;  ///< distributed.shard_base: processes that each hold a part of the frozen weights

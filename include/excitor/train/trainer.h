@@ -8,17 +8,21 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <excitor/data/dataset.h>
+#include <excitor/data/joint_sampler.h>
 #include <excitor/data/sampler.h>
 #include <excitor/dist/communicator.h>
 #include <excitor/model/llama.h>
+#include <excitor/model/trained_by.h>
 #include <excitor/tensor/parameter_set.h>
 #include <excitor/train/adamw.h>
 #include <excitor/train/loss_scaler.h>
 #include <excitor/train/schedule.h>
 #include <excitor/train/train_settings.h>
+#include <excitor/vision/image_features.h>
 
 namespace excitor {
 
@@ -54,6 +58,10 @@ struct TrainingTask {
   MicroBatchLimits limits;
   bool shuffle = true;
   std::vector<WeightedRange> weights = {};  ///< of the dataset's files; empty: 1
+  const ImageFeatures* images = nullptr;    ///< of the examples' images; null: they are not shown
+  /// Of each parameter; null: all are everybody's. Where some are those of texts alone, a global batch holds
+  /// texts or images, not both, and moves what is its own: no other gradient, moment or step count changes.
+  std::function<TrainedBy(std::string_view parameter)> trained_by = {};
   /// Asked at the end of each step for what was requested of this process.
   std::function<StepRequests()> requests = {};
 };
@@ -76,10 +84,10 @@ class Trainer {
   int64_t reduced_bytes() const;
 
   /// forward and backward of this process's micro-batches, reduce, clip, update. Throws std::logic_error when
-  /// a parameter gets no gradient in the first step, CommunicationError when another process is missing; the
-  /// state is then that of the step before. When memory runs out the micro-batches are made smaller, for this
-  /// and all later steps, and the step is computed again; with single examples already it is an Error that
-  /// says so.
+  /// a parameter gets no gradient in the first step that trains it, CommunicationError when another process
+  /// is missing; the state is then that of the step before. When memory runs out the micro-batches are made
+  /// smaller, for this and all later steps, and the step is computed again; with single examples already it
+  /// is an Error that says so.
   StepMetrics step();
 
   /// Computes the largest micro-batch of the first epoch and drops its gradients: whether memory suffices
@@ -91,6 +99,8 @@ class Trainer {
   std::map<std::string, double> gradient_norms() const;
   /// Names of the parameters whose gradients were zero in every step so far: what has not begun to learn.
   const std::set<std::string>& never_moved() const { return never_moved_; }
+  /// Those among them for which the last step was the third that trains them.
+  const std::vector<std::string>& newly_still() const { return newly_still_; }
 
   /// What a checkpoint holds besides the parameters and the step number, by name.
   std::vector<NamedTensor> state() const;
@@ -116,17 +126,27 @@ class Trainer {
   /// Halves the micro-batches; false when those of `examples` hold one example each already.
   bool shrink_micro_batches(const std::vector<int64_t>& examples);
   void probe(const std::vector<int64_t>& examples);
+  BatchContent content_of(const std::vector<int64_t>& examples) const;
+  /// Drops the gradients of parameters that a batch of this content does not train.
+  void drop_gradients_of_others(const BatchContent& content);
+  /// Throws std::logic_error for a parameter without the gradient that this content should give it, the first
+  /// time that there is such content.
+  void check_gradients(const BatchContent& content);
   void unscale_gradients();
   void note_moved();
 
   TrainingTask task_;
-  Sampler sampler_;
+  std::vector<TrainedBy> groups_;  ///< of the parameters, in their order
+  JointSampler sampler_;
   LearningRateSchedule schedule_;
   AdamW optimizer_;
   LossScaler scaler_;
   std::unique_ptr<StepReduction> reduction_;
   std::map<std::string, double> norms_;  ///< of the last step's gradients, by the parameter's name
   std::set<std::string> never_moved_;
+  std::map<std::string, int64_t> steps_watched_;  ///< that trained each of them
+  std::vector<std::string> newly_still_;
+  BatchContent checked_;  ///< by check_gradients()
   int64_t steps_done_ = 0;
 };
 

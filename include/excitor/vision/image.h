@@ -33,8 +33,4 @@ Image read_image(const std::filesystem::path& path, const ImageLimits& limits = 
 Image decode_image(std::span<const std::byte> content, const std::string& name,
                    const ImageLimits& limits = {});
 
-/// The path of image `name` of a data set in its folder. Throws DataError when `name` is empty, absolute, or
-/// leads out of the folder by "..". (Links in the folder may point anywhere: its owner laid them.)
-std::filesystem::path image_path(const std::filesystem::path& folder, const std::string& name);
-
 }  // namespace excitor

@@ -11,7 +11,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <excitor/util/describe.h>
 #include <excitor/util/json.h>
+#include <excitor/util/settings.h>
 #include <excitor/vision/image.h>
 
 namespace excitor {
@@ -73,6 +75,9 @@ struct RandomCrop {
   double smallest_ratio = 3.0 / 4;
   double largest_ratio = 4.0 / 3;
 
+  void describe(Describer& d);
+  /// Adds ranges that are empty.
+  void check(const std::string& path, Problems& problems) const;
   /// A function of its arguments alone: `stream` names the epoch and the image.
   ImageBox box(const Image& image, uint64_t seed, uint64_t stream) const;
 };
