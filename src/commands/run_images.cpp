@@ -4,12 +4,12 @@
 #include <unordered_set>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <excitor/tokenizer/prompt_template.h>
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
 #include <excitor/util/signals.h>
+#include <excitor/vision/bad_images.h>
 
 #include "session.h"
 
@@ -39,15 +39,6 @@ class Looking {
   const char* what_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
-
-/// The first bad images, a line each.
-std::string listed(const std::vector<BadImage>& bad) {
-  constexpr size_t kShown = 20;
-  std::vector<std::string> lines;
-  for (size_t i = 0; i < std::min(bad.size(), kShown); ++i) lines.push_back(bad[i].reason);
-  return fmt::format("{}{}", fmt::join(lines, "\n  "),
-                     bad.size() > kShown ? fmt::format("\n  … and {} more", bad.size() - kShown) : "");
-}
 
 void leave_out(const std::vector<BadImage>& bad, const std::vector<LoadedDataset*>& data,
                const RunConfig& config, const Tokenizer& tokenizer) {
@@ -103,18 +94,9 @@ void prepare_images(ImageFeatures& features, const std::vector<LoadedDataset*>& 
   log::info(
       cache ? fmt::format("{} images; their features lie in {}", files.size() - bad.size(), cache->string())
             : fmt::format("{} images; the tower sees them anew in each step", files.size() - bad.size()));
+  handle_bad_images(bad, files.size(),
+                    config.data.on_bad_image == BadImages::fail ? OnBadImage::fail : OnBadImage::skip);
   if (bad.empty()) return;
-  const std::string list = listed(bad);
-  if (config.data.on_bad_image == BadImages::fail) {
-    throw DataError(
-        fmt::format("{} of {} images can't be used:\n  {}\nmend or remove them, or set "
-                    "data.on_bad_image to \"skip\" to leave their examples out",
-                    bad.size(), files.size(), list));
-  }
-  log::warning(
-      fmt::format("{} of {} images can't be used, and their examples are left out "
-                  "(data.on_bad_image):\n  {}",
-                  bad.size(), files.size(), list));
   leave_out(bad, data, config, tokenizer);
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/util/error.h>
+#include <excitor/util/image_path.h>
 
 #include "question_rows.h"
 

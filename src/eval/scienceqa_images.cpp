@@ -1,6 +1,8 @@
 // Where ScienceQA's images lie.
 #include <algorithm>
 
+#include <excitor/util/image_path.h>
+
 #include "question_rows.h"
 #include "scienceqa.h"
 

@@ -3,39 +3,22 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include <ATen/Parallel.h>
-
-#include <excitor/util/error.h>
+#include <excitor/vision/bad_images.h>
 
 namespace excitor {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// What is wrong with a picture; "": nothing.
-std::string fault_of(const fs::path& file) {
-  try {
-    read_image(file);
-    return "";
-  } catch (const Error& error) {
-    return error.what();
-  }
-}
-
 std::vector<BadImage> decode_all(const std::vector<fs::path>& files, const FeatureCache::Progress& progress) {
   constexpr int64_t kAtOnce = 128;
   std::vector<BadImage> bad;
-  const auto total = static_cast<int64_t>(files.size());
+  const int64_t total = std::ssize(files);
   for (int64_t begin = 0; begin < total; begin += kAtOnce) {
-    const int64_t count = std::min(kAtOnce, total - begin);
-    std::vector<std::string> faults(static_cast<size_t>(count));
-    at::parallel_for(0, count, 1, [&](int64_t first, int64_t end) {
-      for (int64_t i = first; i < end; ++i) faults[i] = fault_of(files[begin + i]);
-    });
-    for (int64_t i = 0; i < count; ++i) {
-      if (!faults[i].empty()) bad.push_back({.file = files[begin + i], .reason = faults[i]});
-    }
-    if (progress) progress(begin + count, total);
+    const int64_t end = std::min(begin + kAtOnce, total);
+    for (BadImage& image : find_bad_images({files.begin() + begin, files.begin() + end}))
+      bad.push_back(std::move(image));
+    if (progress) progress(end, total);
   }
   return bad;
 }

@@ -161,7 +161,7 @@ def test_bad_images_are_listed_and_fail_or_are_skipped(world, cache):
     with (world.folder / "captions.jsonl").open("a") as rows:
         rows.writelines(json.dumps({"image": name, "caption": "a bad one"}) + "\n" for name in names)
     config = world.config()
-    words = ["6 of 22 images", "data.on_bad_image", *(f"images/{name}" for name in names)]
+    words = ["6 of 22 images", "on_bad_image skip", *(f"images/{name}" for name in names)]
     refused("train", config, f"vision.cache={cache}", words=words, absent=world.folder / "run")
     done = run_excitor("train", config, f"vision.cache={cache}", "data.on_bad_image=skip")
     for word in [*names, "6 left out for their image"]:

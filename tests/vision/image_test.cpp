@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <excitor/util/error.h>
+#include <excitor/util/image_path.h>
 
 #include "util/temporary_folder.h"
 #include "vision/drawn_pictures.h"
