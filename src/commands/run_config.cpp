@@ -61,6 +61,8 @@ void resolve_paths(RunConfig& config, const fs::path& folder) {
     for (auto& file : *files) {
       make_absolute(file.path, folder);
       make_absolute(file.images, folder);
+      const bool is_science_folder = file.format.starts_with("scienceqa") && fs::is_directory(file.path);
+      if (is_science_folder) file.path = (fs::path(file.path) / "problems.json").string();
     }
   }
   for (auto& file : config.data.validation) {

@@ -77,9 +77,9 @@ RunOutcome TrainingRun::load_and_train() {
   const auto trainer = make_trainer();
   if (first_step > 0) restore(*trainer, first_step);
   broadcast_parameters();
+  check_groups();
   begin_folder(first_step);
   log_group(*trainer);
-  log_idle_parameters();
   record(start_event(*trainer), "run");
   try {
     return train(*trainer);

@@ -66,8 +66,8 @@ class TrainingRun {
   /// The visual side as adapters record it; throws ConfigError for another tower than that of the adapter
   /// that the run starts from.
   std::optional<VisionOrigin> vision_origin() const;
-  /// Says which parameters no batch of these data trains.
-  void log_idle_parameters() const;
+  /// Says which parameters no batch of these data trains; throws ConfigError for data that train none.
+  void check_groups() const;
   std::shared_ptr<LoadedModel> read_base() const;
   /// Seconds since this run began: with the process, or where it is one of several, on its own.
   double seconds() const;

@@ -142,13 +142,22 @@ std::optional<VisionOrigin> TrainingRun::vision_origin() const {
   return now;
 }
 
-void TrainingRun::log_idle_parameters() const {
+void TrainingRun::check_groups() const {
   BatchContent content;
   for (int64_t i = 0; i < train_data_->size() && !(content.texts && content.images); ++i)
     (train_data_->image(i).empty() ? content.texts : content.images) = true;
-  int64_t idle = 0;
-  for (const auto& entry : parameters_.entries())
-    idle += content.trains(config_.method.method->trained_by(entry.name)) ? 0 : entry.tensor.numel();
+  int64_t idle = 0, by_texts = 0, by_images = 0;
+  for (const auto& entry : parameters_.entries()) {
+    const TrainedBy group = config_.method.method->trained_by(entry.name);
+    by_texts += group == TrainedBy::images ? 0 : 1;
+    by_images += group == TrainedBy::texts ? 0 : 1;
+    idle += content.trains(group) ? 0 : entry.tensor.numel();
+  }
+  if ((content.texts && by_texts == 0) || (content.images && by_images == 0)) {
+    throw ConfigError(
+        fmt::format("the data hold {0}, but {0} train nothing with these settings of method {1}",
+                    by_texts == 0 ? "texts" : "images", config_.method.type));
+  }
   if (idle == 0) return;
   log::info(fmt::format("the data hold {} alone: {} parameters that only {} train stay as they are",
                         content.images ? "images" : "texts", idle, content.images ? "texts" : "images"));

@@ -18,11 +18,12 @@ Words words_of(const std::vector<std::string>& names) {
 
 ImagesOfFormat images_of_format(const std::string& format) {
   if (format == "caption" || format == "coco" || format == "karpathy") return ImagesOfFormat::all;
-  return format == "llava" || format == "auto" ? ImagesOfFormat::some : ImagesOfFormat::never;
+  const bool has_texts_too = format == "llava" || format == "auto" || format.starts_with("scienceqa");
+  return has_texts_too ? ImagesOfFormat::some : ImagesOfFormat::never;
 }
 
 bool has_splits(const std::string& format) {
-  return format == "karpathy";
+  return format == "karpathy" || format.starts_with("scienceqa");
 }
 
 std::optional<std::filesystem::path> cache_folder(const std::string& cache_dir) {
@@ -34,16 +35,20 @@ std::optional<std::filesystem::path> cache_folder(const std::string& cache_dir) 
 void DataFileSettings::describe(Describer& d) {
   d.field("path", path, "The file; a relative path starts at the configuration's folder.");
   d.choice("format", format,
-           words_of({"auto", "alpaca", "sharegpt", "openai", "text", "caption", "coco", "karpathy", "llava"}),
+           words_of({"auto", "alpaca", "sharegpt", "openai", "text", "caption", "coco", "karpathy", "llava",
+                     "scienceqa", "scienceqa-lea"}),
            "Rows of a JSON array or of JSONL: alpaca {instruction, input, output}, sharegpt {conversations: "
            "[{from, value}]}, openai {messages: [{role, content}]}, text {text}, caption {image, caption: "
            "text or texts}, llava: sharegpt with {image}, rows without one being texts. text also: a .txt "
            "file, its documents being blocks between blank lines. coco: COCO's captions (images, "
-           "annotations); karpathy: dataset_coco.json. auto: what the first row's keys say; .txt is text.");
+           "annotations); karpathy: dataset_coco.json. scienceqa: its folder (problems.json, "
+           "pid_splits.json), the answer alone (QCM→A); scienceqa-lea: lecture and explanation before it "
+           "(QCM→LEA). auto: what the first row's keys say; .txt is text.");
   d.field("images", images,
           "Folder that the file's images lie in; names in the file are relative to it and stay inside it.");
   d.choice("split", split, words_of({"auto", "train", "val", "test"}),
-           "Which images of a karpathy file; train includes restval. auto: train, in data.validation val.");
+           "Which part of a karpathy file, whose train includes restval, or of scienceqa. auto: train, in "
+           "data.validation val.");
   d.field("weight", weight,
           "How often an epoch sees each of the file's examples: 2 is twice, 0.5 a half of them, chosen anew "
           "each epoch by train.seed. Of files to train on alone.",

@@ -10,6 +10,7 @@
 #include "caption_reader.h"
 #include "chat_reader.h"
 #include "row_format.h"
+#include "scienceqa_reader.h"
 #include "text_reader.h"
 
 namespace excitor {
@@ -61,6 +62,8 @@ void read_sources(const SourceFile& source, RowErrors& errors, DatasetReport& re
     read_coco(source, errors, counting);
   else if (format == "karpathy")
     read_karpathy(source, errors, counting);
+  else if (format == "scienceqa" || format == "scienceqa-lea")
+    read_science_examples(source, counting);
   else
     throw ConfigError(fmt::format("{}: unknown format \"{}\"; see data.train[].format", path, format));
   if (examples == 0 && errors.empty()) {

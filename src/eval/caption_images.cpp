@@ -8,10 +8,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <excitor/data/question_rows.h>
 #include <excitor/util/error.h>
 #include <excitor/util/image_path.h>
-
-#include "question_rows.h"
 
 namespace excitor {
 namespace {

@@ -5,9 +5,10 @@
 
 #include <fmt/format.h>
 
+#include <excitor/data/question_rows.h>
+#include <excitor/util/python_text.h>
+
 #include "choice_sample.h"
-#include "python_text.h"
-#include "question_rows.h"
 
 namespace excitor {
 namespace {

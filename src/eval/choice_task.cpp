@@ -5,9 +5,10 @@
 #include <map>
 #include <utility>
 
+#include <excitor/util/python_text.h>
+
 #include "context_tokens.h"
 #include "intervals.h"
-#include "python_text.h"
 
 namespace excitor {
 namespace {

@@ -5,10 +5,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <excitor/data/question_rows.h>
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
-
-#include "question_rows.h"
 
 namespace excitor {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "python_text.h"
+#include <excitor/util/python_text.h>
 
 namespace excitor {
 

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <excitor/data/question_rows.h>
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
+#include <excitor/util/python_text.h>
 
 #include "choice_sample.h"
 #include "csv_rows.h"
-#include "python_text.h"
-#include "question_rows.h"
 
 namespace excitor {
 namespace {

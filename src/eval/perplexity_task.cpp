@@ -6,9 +6,9 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include <excitor/data/question_rows.h>
 #include <excitor/util/error.h>
 
-#include "question_rows.h"
 #include "shared_prefix.h"
 #include "token_scores.h"
 

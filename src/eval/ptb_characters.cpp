@@ -7,7 +7,7 @@
 #include <map>
 #include <span>
 
-#include "python_text.h"
+#include <excitor/util/python_text.h>
 
 namespace excitor {
 namespace {

@@ -6,10 +6,10 @@
 #include <string_view>
 
 #include <excitor/eval/caption_metrics.h>
+#include <excitor/util/python_text.h>
 
 #include "ptb_characters.h"
 #include "ptb_rules.h"
-#include "python_text.h"
 
 namespace excitor {
 namespace {

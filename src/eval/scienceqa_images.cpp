@@ -1,9 +1,9 @@
 // Where ScienceQA's images lie.
 #include <algorithm>
 
+#include <excitor/data/question_rows.h>
 #include <excitor/util/image_path.h>
 
-#include "question_rows.h"
 #include "scienceqa.h"
 
 namespace excitor {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include <excitor/util/cache_folder.h>
 #include <excitor/vision/bad_images.h>
 
 namespace excitor {
@@ -32,7 +33,9 @@ ImageFeatures::ImageFeatures(ImageEncoder encoder, const ImageFeaturesOptions& o
 }
 
 void ImageFeatures::reopen_cache() {
-  if (folder_) cache_.emplace(*folder_, encoder_);
+  if (!folder_) return;
+  cache_.emplace(*folder_, encoder_);
+  note_cache_use(cache_->folder());
 }
 
 std::optional<fs::path> ImageFeatures::cache_folder() const {

@@ -12,6 +12,7 @@ namespace {
 using test::shown;
 using testing::AllOf;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -87,6 +88,33 @@ TEST_F(Images, LlavasRowsHaveAnImageOrAreTexts) {
   EXPECT_THAT(shown(*loaded.dataset), ElementsAre("^what[x$]", "^who[y$]", "^why[z$]"));
   EXPECT_THAT(images(*loaded.dataset), ElementsAre("/pictures/a.jpg", "/pictures/b.jpg", ""));
   EXPECT_EQ(loaded.report.with_image, 2);
+}
+
+TEST_F(Images, ScienceQuestionsShowTheirImagesOrAreTexts) {
+  folder.write("problems.json", R"({
+    "1": {"question": "q", "choices": ["x", "y"], "answer": 1, "hint": "h", "image": "image.png", "lecture": "l", "solution": "s",
+          "subject": "natural science", "grade": "grade2", "split": "train"},
+    "2": {"question": "r", "choices": ["x", "y"], "answer": 0, "hint": "", "image": null, "lecture": "", "solution": "t",
+          "subject": "social science", "grade": "grade8", "split": "train"},
+    "3": {"question": "v", "choices": ["x"], "answer": 0, "hint": "", "image": null, "lecture": "", "solution": "",
+          "subject": "social science", "grade": "grade8", "split": "val"}})");
+  folder.write("pid_splits.json", R"({"train": ["1", "2"], "val": ["3"], "test": ["3"]})");
+  file.path = (folder.path() / "problems.json").string();
+  const auto read = [&](const std::string& format, const std::string& split) {
+    file.format = format, file.split = split;
+    return load_dataset({file}, settings, test::ByteTokenizer());
+  };
+  const auto answers = read("scienceqa", "auto");
+  EXPECT_THAT(shown(*answers.dataset),
+              ElementsAre("^Question: q\nContext: h\nOptions: (A) x (B) y\nAnswer:[The answer is B.$]",
+                          "^Question: r\nContext: N/A\nOptions: (A) x (B) y\nAnswer:[The answer is A.$]"));
+  EXPECT_THAT(images(*answers.dataset), ElementsAre("/pictures/train/1/image.png", ""));
+  EXPECT_THAT(
+      shown(*read("scienceqa-lea", "train").dataset),
+      ElementsAre(EndsWith("Answer:[l s The answer is B.$]"), EndsWith("Answer:[t The answer is A.$]")));
+  EXPECT_THAT(shown(*read("scienceqa", "val").dataset), ElementsAre(HasSubstr("Question: v")));
+  file.images.clear();
+  EXPECT_THAT(images(*read("scienceqa", "train").dataset), ElementsAre("", ""));
 }
 
 TEST_F(Images, FormatsAreToldFromTheFirstRow) {

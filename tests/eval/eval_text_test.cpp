@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "../../src/eval/choice_sample.h"
-#include "../../src/eval/python_text.h"
+#include <excitor/util/python_text.h>
 
 namespace excitor {
 namespace {

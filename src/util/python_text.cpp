@@ -1,4 +1,4 @@
-#include "python_text.h"
+#include <excitor/util/python_text.h>
 
 #include <clocale>
 #include <cwctype>

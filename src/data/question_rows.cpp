@@ -1,4 +1,4 @@
-#include "question_rows.h"
+#include <excitor/data/question_rows.h>
 
 #include <string_view>
 

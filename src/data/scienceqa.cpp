@@ -1,4 +1,4 @@
-#include "scienceqa.h"
+#include <excitor/data/scienceqa.h>
 
 #include <map>
 #include <string_view>
@@ -7,10 +7,9 @@
 
 #include <fmt/format.h>
 
+#include <excitor/data/question_rows.h>
 #include <excitor/util/error.h>
-
-#include "python_text.h"
-#include "question_rows.h"
+#include <excitor/util/python_text.h>
 
 namespace excitor {
 namespace {
@@ -151,7 +150,8 @@ ScienceSplit read_scienceqa(const fs::path& folder, const ScienceOptions& option
   }
   const Index* captions_index = captions ? &*captions : nullptr;
   ScienceSplit split;
-  split.questions = read_split(splits, splits_file, "test", options.limit, index, captions_index);
+  split.questions =
+      read_split(splits, splits_file, options.split.c_str(), options.limit, index, captions_index);
   if (options.shots > 0)
     split.shots = read_split(splits, splits_file, "train", options.shots, index, captions_index);
   return split;
@@ -168,22 +168,6 @@ std::string science_example(const ScienceQuestion& question, ScienceFormat forma
           : fmt::format("{} {} ", on_one_line(question.lecture), on_one_line(question.solution));
   return tidy(fmt::format("{}Answer: {}The answer is {}.", input_of(question), reasons,
                           static_cast<char>('A' + question.answer)));
-}
-
-std::optional<int64_t> read_science_answer(const std::string& text, size_t choices) {
-  constexpr std::string_view kPhrase = "The answer is ";
-  std::optional<int64_t> answer;
-  size_t found = 0;
-  for (size_t at = text.find(kPhrase); at != std::string::npos; at = text.find(kPhrase, at + 1)) {
-    const size_t letter = at + kPhrase.size();
-    // Python's pattern ends in a dot, which is any character but a line end.
-    if (letter + 1 >= text.size() || text[letter + 1] == '\n') continue;
-    if (text[letter] < 'A' || text[letter] > 'Z') continue;
-    answer = text[letter] - 'A';
-    ++found;
-  }
-  const bool is_choice = found == 1 && *answer < static_cast<int64_t>(choices);
-  return is_choice ? answer : std::nullopt;
 }
 
 }  // namespace excitor
