@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/util/error.h>
+#include <excitor/util/python_text.h>
 #include <excitor/util/settings.h>
 
-#include "blanks.h"
 #include "template_text.h"
 #include "template_texts.h"
 

@@ -59,10 +59,24 @@ void append_lower(const std::u32string& text, size_t i, std::u32string& out) {
   }
 }
 
-bool is_blank_character(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
+/// The characters for which Python's str.isspace is true.
+constexpr std::string_view kBlanks[] = {
+    " ",      "\t",     "\n",     "\v",     "\f",     "\r",     "\x1C",   "\x1D",   "\x1E",   "\x1F",
+    "\u0085", "\u00A0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006",
+    "\u2007", "\u2008", "\u2009", "\u200A", "\u2028", "\u2029", "\u202F", "\u205F", "\u3000"};
+
+size_t blank_at_begin(std::string_view text) {
+  for (const std::string_view blank : kBlanks) {
+    if (text.starts_with(blank)) return blank.size();
+  }
+  return 0;
+}
+
+size_t blank_at_end(std::string_view text) {
+  for (const std::string_view blank : kBlanks) {
+    if (text.ends_with(blank)) return blank.size();
+  }
+  return 0;
 }
 
 void append_utf8(char32_t c, std::string& out) {
@@ -134,18 +148,13 @@ std::string capitalise(std::string_view text) {
 }
 
 std::string_view strip(std::string_view text) {
-  text = strip_end(text);
-  const std::u32string characters = decode_utf8(text);
-  size_t begin = 0;
-  while (begin < characters.size() && is_blank_character(characters[begin])) ++begin;
-  return text.substr(encode_utf8(std::u32string_view(characters).substr(0, begin)).size());
+  while (const size_t size = blank_at_begin(text)) text.remove_prefix(size);
+  return strip_end(text);
 }
 
 std::string_view strip_end(std::string_view text) {
-  const std::u32string characters = decode_utf8(text);
-  size_t end = characters.size();
-  while (end > 0 && is_blank_character(characters[end - 1])) --end;
-  return text.substr(0, encode_utf8(std::u32string_view(characters).substr(0, end)).size());
+  while (const size_t size = blank_at_end(text)) text.remove_suffix(size);
+  return text;
 }
 
 std::string replace_all(std::string text, std::string_view from, std::string_view to) {
