@@ -10,7 +10,7 @@ import evaluation_files
 import picture_files
 import plain_evaluation as plain_rules
 from integration_support import refused
-from program import REPOSITORY, find_program, generate, run_excitor
+from program import find_program, generate, run_excitor
 from test_image_answers import script, write_adapter
 
 COUNT = 5
@@ -250,19 +250,3 @@ def test_a_missing_image_of_scienceqa_fails_or_leaves_the_question_without_it(tm
     refused("eval", model, "--adapter", seeing, *arguments, words=[shown[gone]], code=1)
     task, _ = evaluate(tmp_path, model, seeing, *arguments, "--on-bad-image", "skip")
     assert task["layout"]["images_left_out"] == [str(shown[gone])] and task["samples"] == 6
-
-
-@pytest.mark.parametrize("style", ["QCM-A", "QCM-LEA"])
-def test_rows_to_train_on_say_what_the_task_asks(tmp_path, style):
-    questions = evaluation_files.write_scienceqa(tmp_path / "scienceqa", questions=20)
-    problems = json.loads((questions / "problems.json").read_text())
-    output = tmp_path / "rows.json"
-    subprocess.run([REPOSITORY / "scripts/scienceqa_rows.py", questions, "--output", output, "--split", "test", "--format", style], check=True)
-    rows = json.loads(output.read_text())
-    assert [row["id"] for row in rows] == json.loads((questions / "pid_splits.json").read_text())["test"]
-    for row in rows:
-        problem = problems[row["id"]]
-        asked, said = (turn["value"] for turn in row["conversations"])
-        assert asked == plain_rules.science_prompt(problem)
-        assert f"{asked} {said}".split() == plain_rules.science_prompt(problem, style).split()
-        assert row.get("image") == (f"test/{row['id']}/image.png" if problem["image"] else None)
