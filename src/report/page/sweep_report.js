@@ -134,13 +134,20 @@ function parallelCoordinates() {
   if (rows.length < 2 || keys.length < 2) return null;
   const axes = keys.map((key) => ({name: key, of: (row) => row.settings[key]}));
   axes.push({name: metricName, of: (row) => row[sweep.metric], falls: !sweep.higher_is_better});
-  for (const axis of axes) axis.scale = axisOf(rows.map(axis.of));
+  for (const axis of axes) axis.scale = threadScale(rows.map(axis.of));
   const chart = element("div", {class: "chart"});
   const dropped = rows.some((row) => row.state === "dropped") ? "; dashed: dropped at a rung, with the result there" : "";
   const head = element("div", {class: "chart-head"}, element("h3", {}, "All settings at once"),
                        element("span", {class: "soft small"}, `a line a point, ${metricName} at the right, the best one up${dropped}`));
   afterLayout(() => drawAtWidth(chart, (width) => chart.replaceChildren(drawThreads(rows, axes, width))));
   return element("div", {class: "card"}, head, chart);
+}
+
+/// An axis whose ticks are the values themselves where they are few.
+function threadScale(values) {
+  const scale = axisOf(values), few = [...new Set(values)];
+  if (few.length <= 6 && values.every(isNumber)) scale.ticks = few.map((value) => [scale.place(value), formatNumber(value)]);
+  return scale;
 }
 
 function drawThreads(rows, axes, width) {
@@ -187,7 +194,7 @@ function settingCharts() {
   const metric = {of: (row) => row[sweep.metric]};
   const charts = settingKeys.map((key) => scatter(scored, {title: key, note: `${metricName} by value`, x: {of: (row) => row.settings[key]}, y: metric,
                                                            xName: key})).filter(Boolean);
-  return charts.length ? [dotLegend(), parallelCoordinates(), element("div", {class: "grid pairs"}, ...charts)] : [];
+  return charts.length ? [dotLegend(), element("div", {class: "stack"}, parallelCoordinates(), element("div", {class: "grid pairs"}, ...charts))] : [];
 }
 
 function costCharts() {
