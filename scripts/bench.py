@@ -64,6 +64,7 @@ def measure_ours(a, model, method, dtype):
             "train": {"max_steps": a.steps, "learning_rate": 1e-3, "lr_scheduler_type": "constant", "warmup_ratio": 0,
                       "micro_batch_size": a.batch, "max_grad_norm": 0, "weight_decay": 0.01},
             "eval": {"eval_steps": a.steps, "health": False},
+            "distributed": {"device": "cpu"},
             "output_dir": str(folder / "run"),
         }
         file = folder / "run.json"

@@ -153,7 +153,7 @@ def without_comments(text):
 def test_schema_is_a_schema(schema):
     """Only keywords that the checker above knows, each section closed and every key explained."""
     keywords = {"$schema", "type", "properties", "additionalProperties", "required", "items", "enum", "const", "minimum", "maximum",
-                "exclusiveMinimum", "exclusiveMaximum", "default", "description", "oneOf"}
+                "exclusiveMinimum", "exclusiveMaximum", "default", "description", "oneOf", "pattern"}
 
     def check(node, path):
         if path == ".sweep":  # its keys are dotted paths, which no list of properties can hold; jsonschema judges it below
