@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "../../src/eval/choice_sample.h"
 #include <excitor/util/python_text.h>
+#include "../../src/eval/choice_sample.h"
 
 namespace excitor {
 namespace {
