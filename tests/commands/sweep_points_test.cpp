@@ -92,8 +92,7 @@ TEST(SweepPoints, RefusalsNameThePlace) {
   EXPECT_NE(error(R"([{}, 3])").find("sweep[1]: found the integer 3"), std::string::npos);
   EXPECT_NE(error(R"({"output_dir": ["a"]})").find("sweep.output_dir"), std::string::npos);
   EXPECT_NE(error(R"([{"distributed.devices": 2}])").find("sweep[0].distributed.devices"), std::string::npos);
-  EXPECT_NE(error(R"({"early_stop": {}})").find("sweep.early_stop: is not in this version"),
-            std::string::npos);
+  EXPECT_NE(error(R"({"early_stop": {}, "parallel": 2})").find("sweep: has no points"), std::string::npos);
 }
 
 TEST(SweepPoints, AllProblemsAreToldAtOnce) {
