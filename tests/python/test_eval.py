@@ -145,7 +145,8 @@ def test_choices_with_spaces_letters_and_long_contexts(tmp_path, random_model):
     file = tmp_path / "choices.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     answer, predictions = evaluate(tmp_path, random_model, "--task", f"choices={file}")
-    assert predictions[0]["scores"] == predictions[1]["scores"]
+    # The same tokens; where they stand in a pass may round their scores otherwise.
+    assert predictions[0]["scores"] == pytest.approx(predictions[1]["scores"], rel=1e-6)
     assert predictions[0]["answer"] == 1
     assert answer["tasks"][0]["layout"]["samples_cut"] == 1
     expected = plain_rules.choices(plain, rows[1:2])
