@@ -40,7 +40,7 @@ TrainingRun::TrainingRun(RunConfig config, Group group, SharedInputs* shared)
       folder_(config_.output_dir),
       shared_(shared),
       began_(shared ? seconds_since_process_start() : 0) {
-  const LlamaConfig shape = config_.model.init ? *config_.model.init : read_llama_config(config_.model.path);
+  const LlamaConfig shape = config_.model.shape();
   if (config_.vision) tower_ = open_tower(config_);
   Problems problems;
   config_.method.method->check(shape, "method", problems);

@@ -75,7 +75,7 @@ void TrainingRun::evaluate(const Trainer& trainer) {
 }
 
 void TrainingRun::record_health(const Trainer& trainer) {
-  const bool takes_part = is_first() || base_->model.weights().sharded;
+  const bool takes_part = is_first() || base_->model.weights().sharded();
   if (takes_part && config_.eval.health && !config_.method.method->trains_whole_model())
     record(evaluation_->health(trainer.steps_done(), trainer.gradient_norms()), "health");
 }

@@ -44,6 +44,7 @@ void GatheredUnits::Gathered::wait() {
 }
 
 at::Tensor GatheredUnits::whole(int64_t unit) {
+  if (noted_ && (noted_->empty() || noted_->back() != unit)) noted_->push_back(unit);
   if (unit == current_) return held_.at(unit).whole;
   if (current_ != kNone) followed_[{previous_, current_}] = unit;
   previous_ = std::exchange(current_, unit);
@@ -59,6 +60,21 @@ at::Tensor GatheredUnits::whole(int64_t unit) {
     throw;
   }
   return held_.at(unit).whole;
+}
+
+GatherRoute GatheredUnits::note(const std::function<void()>& pass) {
+  noted_.emplace();
+  try {
+    pass();
+  } catch (...) {
+    noted_.reset();
+    throw;
+  }
+  return *std::exchange(noted_, std::nullopt);
+}
+
+void GatheredUnits::follow(const GatherRoute& route) {
+  for (const int64_t unit : route) whole(unit);
 }
 
 int64_t GatheredUnits::expected_next() const {

@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
 #include <excitor/dist/communicator.h>
+#include <excitor/model/joined_passes.h>
 #include <excitor/model/sharded_base.h>
 
 #include "gather_unit.h"
@@ -24,15 +26,18 @@ namespace excitor {
 /// A gather is collective, and what is gathered follows from the units that were asked for alone: so every
 /// process must ask for the same units in the same order, which processes do that run the same kinds of
 /// passes. One thread at a time.
-class GatheredUnits {
+class GatheredUnits : public Gathers {
  public:
   GatheredUnits(BaseShare share, std::vector<UnitPart> parts);
-  ~GatheredUnits();
+  ~GatheredUnits() override;
   GatheredUnits(const GatheredUnits&) = delete;
   GatheredUnits& operator=(const GatheredUnits&) = delete;
 
   /// The vector of a unit, [n·part]. It is dropped when another unit is asked for: keep no view of it.
   at::Tensor whole(int64_t unit);
+
+  GatherRoute note(const std::function<void()>& pass) override;
+  void follow(const GatherRoute& route) override;
 
  private:
   struct Gathered {
@@ -55,6 +60,7 @@ class GatheredUnits {
   at::Tensor spare_;  ///< memory of the unit dropped last, until the next gather has begun
   int64_t previous_ = kNone, current_ = kNone;
   std::map<std::pair<int64_t, int64_t>, int64_t> followed_;  ///< what came after two units, last time
+  std::optional<GatherRoute> noted_;                         ///< of the pass that is being noted
   bool is_broken_ = false;  ///< a gather has failed: none is waited for any more
 };
 

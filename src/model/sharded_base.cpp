@@ -67,7 +67,7 @@ LoadedModel load_sharded_model(const std::filesystem::path& folder, at::ScalarTy
                                                         has_bias ? vector(name + ".bias") : at::Tensor()));
   };
   LlamaWeights weights = make_weights(checkpoint.config, linear, vector);
-  weights.sharded = true;
+  weights.gathers = gathered;
   return checkpoint.with_weights(std::move(weights), type);
 }
 

@@ -15,11 +15,11 @@
 namespace excitor {
 namespace {
 
-/// Whether a micro-batch counts, or is computed only for the gathers of processes that have more of them.
+/// Whether a micro-batch counts, or is computed only to find out what other processes gather for theirs.
 enum class Counts { yes, no };
 
-/// Calls `visit` for each micro-batch of this process's share of the dataset. With a sharded base it is
-/// called in every process as often as in that with the most micro-batches.
+/// Calls `visit` for each micro-batch of this process's share of the dataset. With a sharded base it then
+/// takes part in the passes of processes that have more of them.
 void for_each_micro_batch(const SharedDataset& data, const Llama& model,
                           const std::function<void(const LabelledBatch&, Counts)>& visit) {
   const int64_t processes = data.communicator.size();
@@ -28,12 +28,15 @@ void for_each_micro_batch(const SharedDataset& data, const Llama& model,
   const auto share = share_of_rank(all, data.communicator.rank(), processes);
   const auto micro_batches = lay_into_micro_batches(share, data.dataset, data.limits);
   const ImageInput images{.features = data.images, .type = model.activation_type()};
+  JoinedPasses passes(model.weights().gathers);
   for (const auto& indices : micro_batches)
-    visit(make_batch(indices, data.dataset, model.device(), images), Counts::yes);
-  if (!model.weights().sharded) return;
+    passes.compute([&] { visit(make_batch(indices, data.dataset, model.device(), images), Counts::yes); });
+  if (!model.weights().sharded()) return;
   const int64_t most = most_micro_batches(all, processes, data.dataset, data.limits);
   for (auto pass = static_cast<int64_t>(micro_batches.size()); pass < most; ++pass)
-    visit(make_batch({all.data(), 1}, data.dataset, model.device(), images), Counts::no);
+    passes.join([&] {
+      visit(make_batch({all.data(), 1}, data.dataset, model.device(), images), Counts::no);
+    });
 }
 
 /// Replaces each value by its sum over all processes.

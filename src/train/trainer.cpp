@@ -51,7 +51,7 @@ int64_t count_labels(const std::vector<int64_t>& examples, const Dataset& datase
 
 /// The processes of a sharded base wait for each other in every layer: none can begin a step anew alone.
 void check_can_split(const Llama& model, int64_t step) {
-  if (!model.weights().sharded) return;
+  if (!model.weights().sharded()) return;
   throw Error(fmt::format(
       "step {}: memory ran out; with distributed.shard_base micro-batches can't be made smaller on the way, "
       "as "
@@ -84,6 +84,8 @@ Trainer::Trainer(const TrainingTask& task)
       schedule_(task.settings, sampler_.steps_per_epoch()),
       optimizer_(task.parameters, optimizer_options(task.settings)),
       scaler_(task.model.activation_type() == at::kHalf),
+      text_passes_(task.model.weights().gathers),
+      image_passes_(task.model.weights().gathers),
       reduction_(std::make_unique<StepReduction>(task.parameters, task.communicator)) {
   for (const auto& entry : task.parameters.entries()) {
     never_moved_.insert(entry.name);
@@ -161,12 +163,15 @@ at::Tensor Trainer::accumulate(const std::vector<int64_t>& examples, StepMetrics
     try {
       at::Tensor total;
       const auto micro_batches = lay_into_micro_batches(examples, task_.dataset, task_.limits);
+      JoinedPasses& passes = content_of(metrics.examples).images ? image_passes_ : text_passes_;
       for (const auto& indices : micro_batches) {
-        const at::Tensor loss = micro_batch_loss(indices, weight, metrics);
-        run_backward(loss);
-        total = total.defined() ? total.add_(loss.detach()) : loss.detach();
+        passes.compute([&] {
+          const at::Tensor loss = micro_batch_loss(indices, weight, metrics);
+          run_backward(loss);
+          total = total.defined() ? total.add_(loss.detach()) : loss.detach();
+        });
       }
-      join_passes(static_cast<int64_t>(micro_batches.size()), metrics.examples);
+      join_passes(passes, static_cast<int64_t>(micro_batches.size()), metrics.examples);
       return total;
     } catch (const std::exception& error) {
       if (is_out_of_memory(error)) check_can_split(task_.model, steps_done_ + 1);
@@ -175,15 +180,15 @@ at::Tensor Trainer::accumulate(const std::vector<int64_t>& examples, StepMetrics
   }
 }
 
-void Trainer::join_passes(int64_t own, const std::vector<int64_t>& global_batch) {
-  if (!task_.model.weights().sharded) return;
+void Trainer::join_passes(JoinedPasses& passes, int64_t own, const std::vector<int64_t>& global_batch) {
+  if (!task_.model.weights().sharded()) return;
   const auto tokens = [&](int64_t index) { return task_.dataset.tokens(index); };
   const int64_t shortest = *std::ranges::min_element(global_batch, {}, tokens);
   const int64_t most =
       most_micro_batches(global_batch, task_.communicator.size(), task_.dataset, task_.limits);
   StepMetrics ignored;
   for (int64_t pass = own; pass < most; ++pass)
-    run_backward(micro_batch_loss({shortest}, /*weight=*/0, ignored));
+    passes.join([&] { run_backward(micro_batch_loss({shortest}, /*weight=*/0, ignored)); });
 }
 
 bool Trainer::shrink_micro_batches(const std::vector<int64_t>& examples) {

@@ -87,14 +87,12 @@ TokenBatch batch_of(const std::vector<int64_t>& lengths) {
   return batch;
 }
 
-at::Tensor loss(const Llama& model, const Adapted& adapted, const TokenBatch& batch, bool recompute,
-                double weight = 0.25) {
+at::Tensor loss(const Llama& model, const Adapted& adapted, const TokenBatch& batch, bool recompute) {
   const at::Tensor rows = at::tensor({1, 2, 4}, at::kLong), targets = at::tensor({3, 1, 4}, at::kLong);
   StepNoise noise{.key = 5, .segment_keys = std::vector<uint64_t>(batch.segments.count(), 2)};
   const at::Tensor hidden = model.hidden(
       batch, {.bypass = adapted.bypass.get(), .rows = rows, .noise = noise, .recompute_layers = recompute});
-  return cross_entropy(hidden, model.head(adapted.bypass.get()), targets,
-                       {.weight = weight, .chunk_rows = 2});
+  return cross_entropy(hidden, model.head(adapted.bypass.get()), targets, {.weight = 0.25, .chunk_rows = 2});
 }
 
 /// Loss and all gradients of two micro-batches.
@@ -125,7 +123,7 @@ void expect_bits_of_the_whole_base(const Folder& folder, at::ScalarType type, in
   test::ThreadGroup group(size);
   group.run([&](Communicator& processes) {
     const LoadedModel sharded = load_sharded_model(folder.path(), type, share_of(processes));
-    EXPECT_TRUE(sharded.model.weights().sharded);
+    EXPECT_TRUE(sharded.model.weights().sharded());
     EXPECT_EQ(sharded.fingerprint, whole.fingerprint);
     EXPECT_EQ(sharded.stored_type, whole.stored_type);
     results[processes.rank()] = loss_and_gradients(sharded.model, method, processes.rank(), recompute);
@@ -177,28 +175,51 @@ TEST(ShardedBase, EveryWeightCanBeAskedFor) {
   }
 }
 
-TEST(ShardedBase, AProcessWithLessToComputeJoinsWithPassesOfWeightZero) {
+TEST(ShardedBase, AProcessWithLessToComputeJoinsAndComputesNothing) {
   const Folder folder(test::tiny_config(), at::kFloat);
   const Llama whole = load_model(folder.path(), at::kFloat).model;
-  std::vector<std::vector<at::Tensor>> gradients(2);
-  const auto compute = [&](const Llama& model, int64_t rank, bool joins) {
-    const Adapted adapted(model, "lora");
-    run_backward(loss(model, adapted, batch_of({8}), false));
-    for (int64_t i = 0; i < 2; ++i) {
-      if (rank == 0) run_backward(loss(model, adapted, batch_of({5, 4}), false));
-      if (rank == 1 && joins) run_backward(loss(model, adapted, batch_of({5}), false, /*weight=*/0));
-    }
-    std::vector<at::Tensor> results;
-    for (const auto& entry : adapted.parameters.entries()) results.push_back(entry.tensor.grad());
-    return results;
-  };
+  for (const bool recompute : {false, true}) {
+    // Rank 0 computes three passes; rank 1 one, which shows what to gather in the others.
+    const auto compute = [&](const Llama& model, int64_t rank) {
+      const Adapted adapted(model, "lora");
+      JoinedPasses passes(model.weights().gathers);
+      passes.compute([&] { run_backward(loss(model, adapted, batch_of({8}), recompute)); });
+      for (int64_t i = 0; i < 2; ++i) {
+        if (rank == 0)
+          passes.compute([&] { run_backward(loss(model, adapted, batch_of({5, 4}), recompute)); });
+        else
+          passes.join([] { ADD_FAILURE() << "it is known what to gather"; });
+      }
+      std::vector<at::Tensor> results;
+      for (const auto& entry : adapted.parameters.entries()) results.push_back(entry.tensor.grad());
+      return results;
+    };
+    std::vector<std::vector<at::Tensor>> gradients(2);
+    test::ThreadGroup group(2);
+    group.run([&](Communicator& processes) {
+      const Llama sharded = load_sharded_model(folder.path(), at::kFloat, share_of(processes)).model;
+      gradients[processes.rank()] = compute(sharded, processes.rank());
+    });
+    for (int64_t rank = 0; rank < 2; ++rank)
+      expect_same_bits(gradients[rank], compute(whole, rank), "rank " + std::to_string(rank));
+  }
+}
+
+TEST(ShardedBase, AProcessThatHasComputedNothingYetFindsOutWhatToGatherOnce) {
+  const Folder folder(test::tiny_config(), at::kFloat);
   test::ThreadGroup group(2);
   group.run([&](Communicator& processes) {
-    const Llama sharded = load_sharded_model(folder.path(), at::kFloat, share_of(processes)).model;
-    gradients[processes.rank()] = compute(sharded, processes.rank(), true);
+    const Llama model = load_sharded_model(folder.path(), at::kFloat, share_of(processes)).model;
+    const Adapted adapted(model, "excitor");
+    JoinedPasses passes(model.weights().gathers);
+    int64_t computed = 0;
+    const auto pass = [&] {
+      run_backward(loss(model, adapted, batch_of({6}), false));
+      ++computed;
+    };
+    for (int64_t i = 0; i < 3; ++i) processes.rank() == 0 ? passes.compute(pass) : passes.join(pass);
+    EXPECT_EQ(computed, processes.rank() == 0 ? 3 : 1);
   });
-  for (int64_t rank = 0; rank < 2; ++rank)
-    expect_same_bits(gradients[rank], compute(whole, rank, false), "rank " + std::to_string(rank));
 }
 
 /// Notes when a layer computes.
@@ -281,7 +302,7 @@ TEST(ShardedBase, OneProcessHoldsAllAndGathersNothing) {
   test::ThreadGroup group(1);
   group.run([&](Communicator& processes) {
     const Llama model = load_sharded_model(folder.path(), at::kFloat, share_of(processes)).model;
-    EXPECT_FALSE(model.weights().sharded);
+    EXPECT_FALSE(model.weights().sharded());
     model.hidden(batch_of({4}), {});
   });
   EXPECT_TRUE(group.events(0).empty());

@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <excitor/model/bypass.h>
+#include <excitor/model/joined_passes.h>
 #include <excitor/model/kv_cache.h>
 #include <excitor/model/llama_config.h>
 #include <excitor/tensor/fused.h>
@@ -25,8 +26,10 @@ struct LlamaWeights {
   std::vector<std::shared_ptr<const LayerWeights>> layers;
   at::Tensor final_norm;  // [D]
   Linear head;            // [V,D]; the embedding itself when tied
-  /// Each process holds a part: all must run the same kinds of passes in the same order (see sharded_base.h).
-  bool sharded = false;
+  /// Where each process holds a part, what brings in the others: all processes must run the same kinds of
+  /// passes in the same order (see sharded_base.h). Null: the weights are whole.
+  std::shared_ptr<Gathers> gathers = {};
+  bool sharded() const { return gathers != nullptr; }
 };
 
 /// Tokens of N sequences, flat.

@@ -25,7 +25,7 @@ struct BaseShare {
 /// of the weights and two units. Results have the same bits as those of the whole base.
 ///
 /// The model works only while all processes run the same kinds of passes in the same order, each on tokens of
-/// its own: one with less to compute joins with a pass that counts nothing (see Trainer). With one process it
+/// its own: one with less to compute joins in (see joined_passes.h). With one process it
 /// is load_model itself. Throws as load_model; CommunicationError from passes.
 LoadedModel load_sharded_model(const std::filesystem::path& folder, at::ScalarType type,
                                const BaseShare& share, at::Device device = at::kCPU);

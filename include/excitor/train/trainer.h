@@ -99,9 +99,9 @@ class Trainer {
   at::Tensor accumulate(const std::vector<int64_t>& examples, StepMetrics& metrics);
   /// Of every process.
   std::vector<std::vector<int64_t>> micro_batches_of_all(const std::vector<int64_t>& global_batch) const;
-  /// With a sharded base: passes that count nothing, until this process, which ran `own`, has run as many as
-  /// the process with the most micro-batches of `global_batch`.
-  void join_passes(int64_t own, const std::vector<int64_t>& global_batch);
+  /// With a sharded base: takes part in the passes of the others, until this process, which ran `own`, has
+  /// made as many as the process with the most micro-batches of `global_batch`.
+  void join_passes(JoinedPasses& passes, int64_t own, const std::vector<int64_t>& global_batch);
   at::Tensor micro_batch_loss(const std::vector<int64_t>& indices, double weight, StepMetrics& metrics) const;
   /// Halves the micro-batches; false when those of `examples` hold one example each already.
   bool shrink_micro_batches(const std::vector<int64_t>& examples);
@@ -121,6 +121,8 @@ class Trainer {
   LearningRateSchedule schedule_;
   AdamW optimizer_;
   LossScaler scaler_;
+  /// Micro-batches, forward and backward, of steps without and with an image: these may end at other layers.
+  JoinedPasses text_passes_, image_passes_;
   std::unique_ptr<StepReduction> reduction_;
   std::map<std::string, double> norms_;  ///< of the last step's gradients, by the parameter's name
   std::set<std::string> never_moved_;
