@@ -8,7 +8,7 @@ readonly torch_minimum=2.11
 # The CPU half of LibTorch needs two small libraries of CUDA's beside it, not the 2.7 GB that torch declares.
 readonly torch_wheels=(torch==2.11.0 nvidia-cuda-cupti==13.0.85 nvidia-cuda-runtime==13.0.96)
 readonly libraries=(libsentencepiece-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev
-                    libpcre2-dev libjemalloc-dev libjpeg-dev libpng-dev libwebp-dev
+                    libpcre2-dev libjemalloc-dev libjpeg-dev libpng-dev libdeflate-dev libwebp-dev
                     libgloo-dev libgtest-dev libgmock-dev)
 
 say() { printf '\n== %s\n' "$*"; }

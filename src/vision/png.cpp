@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "image_decoders.h"
+#include "stored_png.h"
 
 namespace excitor {
 namespace {
@@ -19,10 +20,16 @@ namespace {
 /// in them.
 class PngDecoder {
  public:
-  explicit PngDecoder(std::span<const std::byte> content) : rest_(content) {
+  enum class Checksums { compare, ignore };
+
+  explicit PngDecoder(std::span<const std::byte> content, Checksums checksums = Checksums::compare)
+      : rest_(content) {
     png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
     info_ = png_ != nullptr ? png_create_info_struct(png_) : nullptr;
     if (info_ == nullptr) throw std::bad_alloc();
+    if (checksums == Checksums::compare) return;
+    png_set_crc_action(png_, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
+    png_set_option(png_, PNG_IGNORE_ADLER32, PNG_OPTION_ON);
   }
   ~PngDecoder() { png_destroy_read_struct(&png_, &info_, nullptr); }
   PngDecoder(const PngDecoder&) = delete;
@@ -35,6 +42,7 @@ class PngDecoder {
     png_read_info(png_, info_);
     is_grey_16_ =
         png_get_color_type(png_, info_) == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(png_, info_) == 16;
+    filtered_bytes_ = static_cast<size_t>(height()) * (png_get_rowbytes(png_, info_) + 1);
     return true;
   }
 
@@ -55,6 +63,9 @@ class PngDecoder {
   int64_t width() const { return png_get_image_width(png_, info_); }
   int64_t height() const { return png_get_image_height(png_, info_); }
   bool is_grey_16() const { return is_grey_16_; }
+  bool is_interlaced() const { return png_get_interlace_type(png_, info_) != PNG_INTERLACE_NONE; }
+  /// Of the rows as the file has them, each with its filter's byte, where they are not interlaced.
+  size_t filtered_bytes() const { return filtered_bytes_; }
   DecodingError error() const {
     if (is_truncated_) return DecodingError("is truncated: the PNG ends early");
     return DecodingError(fmt::format("is a damaged PNG: {}", message_));
@@ -89,6 +100,7 @@ class PngDecoder {
   png_infop info_ = nullptr;
   bool is_grey_16_ = false;
   bool is_truncated_ = false;
+  size_t filtered_bytes_ = 0;
   char message_[256] = "";
 };
 
@@ -104,17 +116,29 @@ void grey_16_to_rgb(const std::vector<uint8_t>& grey, std::vector<uint8_t>& rgb)
     std::fill_n(rgb.data() + 3 * i, 3, grey[2 * i] != 0 ? uint8_t{255} : grey[2 * i + 1]);
 }
 
+void read_pixels(PngDecoder& decoder, Image& image) {
+  std::vector<uint8_t> grey(decoder.is_grey_16() ? static_cast<size_t>(image.width * image.height * 2) : 0);
+  auto rows = decoder.is_grey_16() ? row_pointers(grey.data(), image.height, image.width * 2)
+                                   : row_pointers(image.rgb.data(), image.height, image.width * 3);
+  if (!decoder.read_rows(rows)) throw decoder.error();
+  if (decoder.is_grey_16()) grey_16_to_rgb(grey, image.rgb);
+}
+
 }  // namespace
 
 Image decode_png(std::span<const std::byte> content, const ImageLimits& limits) {
   PngDecoder decoder(content);
   if (!decoder.read_header()) throw decoder.error();
   Image image = make_image(decoder.width(), decoder.height(), limits);
-  std::vector<uint8_t> grey(decoder.is_grey_16() ? static_cast<size_t>(image.width * image.height * 2) : 0);
-  auto rows = decoder.is_grey_16() ? row_pointers(grey.data(), image.height, image.width * 2)
-                                   : row_pointers(image.rgb.data(), image.height, image.width * 3);
-  if (!decoder.read_rows(rows)) throw decoder.error();
-  if (decoder.is_grey_16()) grey_16_to_rgb(grey, image.rgb);
+  const auto stored =
+      decoder.is_interlaced() ? std::nullopt : store_pixels(content, decoder.filtered_bytes());
+  if (stored) {
+    PngDecoder of_stored(*stored, PngDecoder::Checksums::ignore);
+    if (!of_stored.read_header()) throw of_stored.error();
+    read_pixels(of_stored, image);
+  } else {
+    read_pixels(decoder, image);
+  }
   return image;
 }
 
