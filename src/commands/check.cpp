@@ -93,7 +93,7 @@ class Check {
   }
 
   void check_model() {
-    shape_ = config_->model.init ? *config_->model.init : read_llama_config(config_->model.path);
+    shape_ = config_->model.shape();
     for (const auto& weight : weight_shapes(*shape_))
       base_parameters_ += ParameterSpec{weight.name, weight.shape, {}}.numel();
     line(fmt::format("{} layers, hidden {}, {} query and {} key heads of {}, vocabulary {}: {} parameters",
@@ -193,7 +193,8 @@ class Check {
                     [](const std::string& text) { return text.starts_with("eval.tasks"); }))
       return;  // said by the verdict
     report_["tasks"] = Json::array();
-    for (const auto& task : load_tasks(config_->eval.tasks, *tokenizer_, shape_->max_position_embeddings)) {
+    for (const auto& task :
+         load_tasks(config_->eval.tasks, config_->data, *tokenizer_, shape_->max_position_embeddings)) {
       line(fmt::format("{} ({}): {} samples", task->name(), task->type(), grouped(task->samples())));
       report_["tasks"].push_back(
           {{"name", task->name()}, {"type", task->type()}, {"samples", task->samples()}});

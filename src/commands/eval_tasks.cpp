@@ -25,11 +25,9 @@ void check_type(const EvalTaskSettings& task, const std::string& place, Problems
 
 /// Options that the type would pass over are mistakes.
 void check_options(const EvalTaskSettings& task, size_t index, Problems& problems) {
-  const bool is_science = task.type == "scienceqa";
-  if (task.type == "captions")
-    problems.add(place_of(index),
-                 "captions needs images, which evaluations while training do not show; score "
-                 "the adapter with excitor eval --images");
+  const bool is_science = task.type == "scienceqa", is_captions = task.type == "captions";
+  if (!is_captions && task.split != EvalTaskSettings().split)
+    problems.add(place_of(index, ".split"), "only captions has splits; leave it out");
   if (task.shots && !is_science && task.type != "mmlu")
     problems.add(place_of(index, ".shots"), "only mmlu and scienceqa have shots; leave it out");
   if (!is_science && !task.captions.empty())
@@ -37,6 +35,19 @@ void check_options(const EvalTaskSettings& task, size_t index, Problems& problem
   if (task.format != "QCM-A" && task.format != "QCM-LEA")
     problems.add(place_of(index, ".format"),
                  fmt::format("found \"{}\", expected \"QCM-A\" or \"QCM-LEA\"", task.format));
+}
+
+void check_images(const EvalTaskSettings& task, size_t index, bool sees, Problems& problems) {
+  const bool is_captions = task.type == "captions";
+  if (task.images.empty()) {
+    if (is_captions) problems.add(place_of(index, ".images"), "is missing: the folder of the images");
+    return;
+  }
+  if (!is_captions && task.type != "scienceqa")
+    problems.add(place_of(index, ".images"), "only captions and scienceqa have images; leave it out");
+  else if (!sees)
+    problems.add(place_of(index, ".images"),
+                 "nothing sees images in this run; give the section vision, with the folder of a CLIP tower");
 }
 
 }  // namespace
@@ -54,12 +65,13 @@ void expand_tasks(Json& config) {
   }
 }
 
-void check_tasks(std::vector<EvalTaskSettings>& tasks, Problems& problems) {
+void check_tasks(std::vector<EvalTaskSettings>& tasks, bool sees, Problems& problems) {
   std::map<std::string, size_t> names;
   for (size_t i = 0; i < tasks.size(); ++i) {
     EvalTaskSettings& task = tasks[i];
     check_type(task, place_of(i), problems);
     check_options(task, i, problems);
+    check_images(task, i, sees, problems);
     if (task.path.empty()) {
       problems.add(place_of(i), "has no path; write {\"type\": …, \"path\": …} or \"TYPE=PATH\"");
       continue;
@@ -79,11 +91,13 @@ void check_task_files(const std::vector<EvalTaskSettings>& tasks, Problems& miss
       missing.add(place_of(i, ".path"), "no such file or folder: " + tasks[i].path);
     if (!tasks[i].captions.empty() && !std::filesystem::exists(tasks[i].captions))
       missing.add(place_of(i, ".captions"), "no such file: " + tasks[i].captions);
+    if (!tasks[i].images.empty() && !std::filesystem::is_directory(tasks[i].images))
+      missing.add(place_of(i, ".images"), "no such folder: " + tasks[i].images);
   }
 }
 
-ScoredTasks load_tasks(const std::vector<EvalTaskSettings>& settings, const Tokenizer& tokenizer,
-                       int64_t context_length) {
+ScoredTasks load_tasks(const std::vector<EvalTaskSettings>& settings, const DataSettings& data,
+                       const Tokenizer& tokenizer, int64_t context_length) {
   ScoredTasks tasks;
   for (const EvalTaskSettings& task : settings) {
     tasks.push_back(load_task({.type = task.type, .path = task.path, .name = task.name},
@@ -91,6 +105,10 @@ ScoredTasks load_tasks(const std::vector<EvalTaskSettings>& settings, const Toke
                                .shots = task.shots,
                                .scienceqa_format = task.format,
                                .scienceqa_captions = task.captions,
+                               .images = {.folder = task.images, .on_bad_image = data.on_bad_image},
+                               .caption_instruction = data.caption_instruction,
+                               .prompt_template = data.prompt_template,
+                               .split = task.split,
                                .scoring = {}}));
     tasks.back()->prepare(tokenizer, context_length);
   }

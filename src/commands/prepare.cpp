@@ -53,7 +53,7 @@ Json file_json(const std::string& use, const LoadedFile& file) {
   return json;
 }
 
-/// Encodes the images of the data, where the configuration has a tower and a cache for it.
+/// Encodes the images of the data and of evaluations, where the configuration has a tower and a cache for it.
 Json encode_images(const RunConfig& config, std::vector<LoadedDataset>& loaded, const Tokenizer& tokenizer) {
   const auto features = make_image_features(open_tower(config), config);
   if (!features->cache_folder()) {
@@ -66,6 +66,9 @@ Json encode_images(const RunConfig& config, std::vector<LoadedDataset>& loaded, 
   std::vector<const Dataset*> datasets;
   for (LoadedDataset& data : loaded) all.push_back(&data);
   prepare_images(*features, all, config, tokenizer);
+  const ScoredTasks tasks =
+      load_tasks(config.eval.tasks, config.data, tokenizer, config.model.shape().max_position_embeddings);
+  prepare_evaluation_images(*features, evaluation_images(config, tasks));
   for (const LoadedDataset& data : loaded) datasets.push_back(data.dataset.get());
   return {{"count", images_of(datasets).size()}, {"cache_folder", features->cache_folder()->string()}};
 }

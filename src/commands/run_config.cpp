@@ -56,7 +56,9 @@ void resolve_paths(RunConfig& config, const fs::path& folder) {
   for (EvalTaskSettings& task : config.eval.tasks) {
     make_absolute(task.path, folder);
     make_absolute(task.captions, folder);
+    make_absolute(task.images, folder);
   }
+  for (std::string& image : config.eval.sample_images) make_absolute(image, folder);
   for (auto* files : {&config.data.train, &config.data.validation}) {
     for (auto& file : *files) {
       make_absolute(file.path, folder);
@@ -121,6 +123,8 @@ void check_files(const RunConfig& config, Problems& problems) {
   }
   if (config.eval.forgetting) check_data_file(config.eval.forgetting->path, "eval.forgetting.path", problems);
   check_task_files(config.eval.tasks, problems);
+  for (size_t i = 0; i < config.eval.sample_images.size(); ++i)
+    check_data_file(config.eval.sample_images[i], fmt::format("eval.sample_images[{}]", i), problems);
 }
 
 void check_train(const TrainSettings& train, Problems& problems) {
@@ -142,7 +146,7 @@ void check_all(RunConfig& config, Problems& problems) {
   check_model(config.model, problems);
   check_data(config.data, problems);
   check_train(config.train, problems);
-  check_tasks(config.eval.tasks, problems);
+  check_tasks(config.eval.tasks, config.vision.has_value(), problems);
   check_profile(config.logging.profile, problems);
   config.distributed.check(problems);
   if (config.output_dir.empty())
@@ -168,6 +172,10 @@ void ModelSettings::describe(Describer& d) {
            "Type of the frozen weights; auto: float32 on a CPU, the stored type on a GPU.");
   d.optional_object("init", init, "Random weights of this shape instead of path (keys of LlamaConfig).");
   d.field("tokenizer", tokenizer, "Tokenizer file or folder; default: the one in path.");
+}
+
+LlamaConfig ModelSettings::shape() const {
+  return init ? *init : read_llama_config(path);
 }
 
 void MethodSettings::describe(Describer& d) {

@@ -52,8 +52,9 @@ Json RunEvaluation::measure(int64_t step, std::string& text) {
                         both.kl);
   }
   // One process speaks for all; the parts of a sharded base work together only.
-  const bool takes_part = task_.communicator.rank() == 0 || task_.model.weights().sharded;
-  if (!task_.settings.sample_prompts.empty() && takes_part) event["samples"] = samples();
+  const bool takes_part = task_.communicator.rank() == 0 || task_.model.weights().sharded();
+  const bool has_samples = !task_.settings.sample_prompts.empty() || !task_.settings.sample_images.empty();
+  if (has_samples && takes_part) event["samples"] = samples();
   return event;
 }
 
@@ -75,6 +76,7 @@ Json RunEvaluation::score_task(size_t index) {
                            .bypass = &task_.bypass,
                            .tokenizer = task_.tokenizer,
                            .end_ids = task_.end_ids,
+                           .see = task_.images ? eyes() : SeeImages(),
                            .stops_on_signal = task_.communicator.size() == 1};
   std::optional<TaskScores>& base = task_.base.tasks[index];
   const TaskComparison both = compare_on_task(task, scored, base ? &*base : nullptr);
@@ -86,6 +88,15 @@ Json RunEvaluation::score_task(size_t index) {
           {"base_metrics", both.base.metrics}};
 }
 
+SeeImages RunEvaluation::eyes() const {
+  return [this](const std::vector<std::filesystem::path>& files) {
+    std::vector<at::Tensor> features;
+    for (const std::filesystem::path& file : files)
+      features.push_back(task_.images->of(file.string(), /*draw=*/std::nullopt));
+    return features;
+  };
+}
+
 Json RunEvaluation::samples() const {
   const PromptTemplate prompt_template(task_.data.prompt_template);
   Generator generator{
@@ -93,11 +104,17 @@ Json RunEvaluation::samples() const {
   for (const TokenId id : prompt_template.stop_ids(task_.tokenizer)) generator.end_ids.push_back(id);
   const SamplingSettings sampling{.max_new_tokens = task_.settings.sample_max_new_tokens,
                                   .stop = prompt_template.stop_texts()};
-  Json samples = Json::array();
-  for (const std::string& prompt : task_.settings.sample_prompts) {
+  const auto answer = [&](const std::string& prompt, const at::Tensor& image) {
     const auto pieces = prompt_template.prompt(Instruction{.instruction = prompt, .input = ""});
-    const Generation answer = generator.generate(task_.tokenizer.encode_pieces(pieces).ids, sampling);
-    samples.push_back({{"prompt", prompt}, {"text", answer.text}});
+    return generator.generate(task_.tokenizer.encode_pieces(pieces).ids, sampling, {}, image).text;
+  };
+  Json samples = Json::array();
+  for (const std::string& prompt : task_.settings.sample_prompts)
+    samples.push_back({{"prompt", prompt}, {"text", answer(prompt, /*image=*/{})}});
+  for (const std::string& file : task_.settings.sample_images) {
+    const at::Tensor image = task_.images->of(file, /*draw=*/std::nullopt);
+    const std::string& prompt = task_.data.caption_instruction;
+    samples.push_back({{"image", file}, {"prompt", prompt}, {"text", answer(prompt, image)}});
   }
   return samples;
 }

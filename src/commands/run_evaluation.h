@@ -53,6 +53,8 @@ class RunEvaluation {
   Json health(int64_t step, const std::map<std::string, double>& gradient_norms) const;
 
  private:
+  /// Of a bypass that sees: the tower's features of image files.
+  SeeImages eyes() const;
   Json samples() const;
   Json score_task(size_t index);
   LabelledBatch health_batch() const;

@@ -94,10 +94,23 @@ void prepare_images(ImageFeatures& features, const std::vector<LoadedDataset*>& 
   log::info(
       cache ? fmt::format("{} images; their features lie in {}", files.size() - bad.size(), cache->string())
             : fmt::format("{} images; the tower sees them anew in each step", files.size() - bad.size()));
-  handle_bad_images(bad, files.size(),
-                    config.data.on_bad_image == BadImages::fail ? OnBadImage::fail : OnBadImage::skip);
+  handle_bad_images(bad, files.size(), config.data.on_bad_image);
   if (bad.empty()) return;
   leave_out(bad, data, config, tokenizer);
+}
+
+std::vector<fs::path> evaluation_images(const RunConfig& config, const ScoredTasks& tasks) {
+  std::vector<fs::path> files(config.eval.sample_images.begin(), config.eval.sample_images.end());
+  for (const auto& task : tasks) {
+    for (fs::path& file : task->images())
+      if (!file.empty()) files.push_back(std::move(file));
+  }
+  return files;
+}
+
+void prepare_evaluation_images(ImageFeatures& features, const std::vector<fs::path>& files) {
+  const auto bad = features.prepare(files, Looking("images of evaluations looked at"));
+  handle_bad_images(bad, files.size(), OnBadImage::fail);
 }
 
 }  // namespace excitor

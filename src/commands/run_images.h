@@ -13,6 +13,8 @@
 #include <excitor/tokenizer/tokenizer.h>
 #include <excitor/vision/image_features.h>
 
+#include "eval_tasks.h"
+
 namespace excitor {
 
 /// The tower of the section `vision`, for the features that the method takes; the method's settings then hold
@@ -32,5 +34,12 @@ std::vector<std::filesystem::path> images_of(const std::vector<const Dataset*>& 
 /// where StopSignals watches for them.
 void prepare_images(ImageFeatures& features, const std::vector<LoadedDataset*>& data, const RunConfig& config,
                     const Tokenizer& tokenizer);
+
+/// The images that the benchmarks and samples of evaluations show.
+std::vector<std::filesystem::path> evaluation_images(const RunConfig& config, const ScoredTasks& tasks);
+
+/// Looks at the images that evaluations will show; with a cache: encodes them. Throws as prepare_images()
+/// with "fail": benchmarks have left out what they may before.
+void prepare_evaluation_images(ImageFeatures& features, const std::vector<std::filesystem::path>& files);
 
 }  // namespace excitor

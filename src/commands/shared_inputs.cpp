@@ -14,7 +14,7 @@ std::string data_key(const Json& resolved) {
   Json key = {resolved.at("model"), resolved.at("data")};
   if (resolved.contains("vision")) key.push_back(resolved["vision"]);
   if (resolved["eval"].contains("forgetting")) key.push_back(resolved["eval"]["forgetting"]);
-  key.push_back(resolved["eval"].at("tasks"));
+  for (const char* name : {"tasks", "sample_images"}) key.push_back(resolved["eval"].at(name));
   return key.dump();
 }
 

@@ -68,6 +68,9 @@ void TrainingRun::read_data(SharedInputs& inputs) {
     validation = load_dataset(config_.data.validation, config_.data, tokenizer);
     all.push_back(&validation);
   }
+  const LlamaConfig shape = config_.model.shape();
+  inputs.tasks = std::make_shared<ScoredTasks>(
+      load_tasks(config_.eval.tasks, config_.data, tokenizer, shape.max_position_embeddings));
   if (tower_) read_images(inputs, all);
   log_data("training data", train);
   std::tie(inputs.train_data, inputs.validation_data) =
@@ -81,15 +84,15 @@ void TrainingRun::read_data(SharedInputs& inputs) {
     const DataFileSettings file{.path = config_.eval.forgetting->path, .format = "text"};
     inputs.held_out_data = load_dataset({file}, config_.data, tokenizer).dataset;
   }
-  const LlamaConfig shape = config_.model.init ? *config_.model.init : read_llama_config(config_.model.path);
-  inputs.tasks =
-      std::make_shared<ScoredTasks>(load_tasks(config_.eval.tasks, tokenizer, shape.max_position_embeddings));
 }
 
 void TrainingRun::read_images(SharedInputs& inputs, const std::vector<LoadedDataset*>& data) {
   inputs.images = make_image_features(*std::move(tower_), config_);
   const bool others_wait = inputs.images->cache_folder() && group_.size() > 1;
-  const auto prepare = [&] { prepare_images(*inputs.images, data, config_, *inputs.tokenizer); };
+  const auto prepare = [&] {
+    prepare_images(*inputs.images, data, config_, *inputs.tokenizer);
+    prepare_evaluation_images(*inputs.images, evaluation_images(config_, *inputs.tasks));
+  };
   if (!others_wait) return prepare();
   group_.from_first("images", [&] {
     prepare();

@@ -76,6 +76,9 @@ void check_vision(const RunConfig& config, Problems& problems, Problems& missing
     }
   }
   if (config.vision) return check_tower(config, problems, missing);
+  if (!config.eval.sample_images.empty())
+    problems.add("eval.sample_images",
+                 "nothing sees images in this run; give the section vision, with the folder of a CLIP tower");
   if (needs_tower)
     problems.add("vision",
                  "is missing: the data show images, and no tower sees them; give {\"path\": FOLDER}");

@@ -70,9 +70,9 @@ void DataSettings::describe(Describer& d) {
       {{"truncate", LongExamples::truncate}, {"drop", LongExamples::drop}, {"fail", LongExamples::fail}},
       "Examples longer than max_seq_length. truncate: cut off; a text document continues in the next "
       "window instead. drop: left out and counted. fail: an error that names them.");
-  d.choice<BadImages>("on_bad_image", on_bad_image, {{"fail", BadImages::fail}, {"skip", BadImages::skip}},
-                      "Images that are missing or can't be read. All are looked at before the first step. "
-                      "fail: an error that lists them. skip: listed, counted, and their examples left out.");
+  d.choice<OnBadImage>("on_bad_image", on_bad_image, {{"fail", OnBadImage::fail}, {"skip", OnBadImage::skip}},
+                       "Images that are missing or can't be read. All are looked at before the first step. "
+                       "fail: an error that lists them. skip: listed, counted, and their examples left out.");
   d.field("caption_instruction", caption_instruction,
           "What the user asks about an image with a caption (formats caption, coco, karpathy).");
   d.field("packing", packing,

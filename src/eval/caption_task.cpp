@@ -28,6 +28,12 @@ void CaptionTask::prepare(const Tokenizer& tokenizer, int64_t context_length) {
   prompt_ = prompt.ids(tokenizer, "", context_length);
 }
 
+std::vector<std::filesystem::path> CaptionTask::images() const {
+  std::vector<std::filesystem::path> files;
+  for (const ImageToCaption& image : images_) files.push_back(image.file);
+  return files;
+}
+
 Json CaptionTask::layout() const {
   return {{"instruction", question_.instruction},
           {"prompt_template", question_.prompt_template},
@@ -35,11 +41,9 @@ Json CaptionTask::layout() const {
 }
 
 TaskScores CaptionTask::score(const ScoredModel& scored) const {
-  std::vector<std::filesystem::path> files;
-  for (const ImageToCaption& image : images_) files.push_back(image.file);
   const std::vector<std::vector<TokenId>> prompts(images_.size(), prompt_);
   const std::vector<std::string> captions =
-      write_captions(scored, PromptTemplate(question_.prompt_template), prompts, files,
+      write_captions(scored, PromptTemplate(question_.prompt_template), prompts, images(),
                      {.max_new_tokens = kLongestCaption, .tokens_per_pass = question_.tokens_per_pass});
   TaskScores scores;
   std::vector<RawCaptions> raw;

@@ -28,6 +28,7 @@ class CaptionTask final : public ScoredTask {
 
   void prepare(const Tokenizer& tokenizer, int64_t context_length) override;
   int64_t samples() const override { return std::ssize(images_); }
+  std::vector<std::filesystem::path> images() const override;
   Json layout() const override;
   TaskScores score(const ScoredModel& scored) const override;
 

@@ -33,6 +33,7 @@ class ScienceTask final : public ScoredTask {
 
   void prepare(const Tokenizer& tokenizer, int64_t context_length) override;
   int64_t samples() const override { return std::ssize(split_.questions); }
+  std::vector<std::filesystem::path> images() const override { return images_; }
   Json layout() const override;
   TaskScores score(const ScoredModel& scored) const override;
 

@@ -73,7 +73,10 @@ void EvalSettings::describe(Describer& d) {
       "health", health,
       "At evaluations, also record gates, the share of attention that the bypass moves, and gradient norms.");
   d.field("sample_prompts", sample_prompts, "Instructions that are answered greedily at each evaluation.");
-  d.field("sample_max_new_tokens", sample_max_new_tokens, "Longest answer to them, in tokens.", kCount);
+  d.field("sample_images", sample_images,
+          "Image files that are captioned at each evaluation (see data.caption_instruction).");
+  d.field("sample_max_new_tokens", sample_max_new_tokens, "Longest of these answers and captions, in tokens.",
+          kCount);
   d.list(
       "tasks", tasks,
       "Benchmarks that are scored at evaluations with the bypass, and once without, as excitor eval scores "
@@ -91,7 +94,7 @@ void EvalSettings::describe(Describer& d) {
 }
 
 void EvalTaskSettings::describe(Describer& d) {
-  d.field("type", type, "perplexity, mmlu, hellaswag, scienceqa or choices.");
+  d.field("type", type, "perplexity, mmlu, hellaswag, scienceqa, captions or choices.");
   d.field("path", path, "File or folder of the benchmark.");
   d.field("name", name, "Its name in the records; default: the last part of path without the extension.");
   d.field("limit", limit, "Only the first so many samples.", kCount);
@@ -99,6 +102,11 @@ void EvalTaskSettings::describe(Describer& d) {
           Range{.minimum = 0, .maximum = 1000});
   d.field("format", format, "scienceqa: QCM-A, or QCM-LEA with reasons first.");
   d.field("captions", captions, "scienceqa: captions.json, whose texts stand for the images.");
+  d.field(
+      "images", images,
+      "captions, scienceqa: folder of the images, which the tower of the section vision sees; bad ones are "
+      "treated as data.on_bad_image says.");
+  d.field("split", split, "captions: the split of a Karpathy file.");
 }
 
 void ForgettingSettings::describe(Describer& d) {

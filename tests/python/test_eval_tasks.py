@@ -98,7 +98,7 @@ BAD = {
     "one name twice": (["choices=choices.jsonl", {"type": "hellaswag", "path": "h.jsonl", "name": "choices"}], ["eval.tasks[1]", "eval.tasks[0]"]),
     "shots of a task without": ([{"type": "hellaswag", "path": "h.jsonl", "shots": 2}], ["eval.tasks[0].shots", "mmlu"]),
     "a number": ([3], ["eval.tasks[0]"]),
-    "images": (["captions=h.jsonl"], ["eval.tasks[0]", "excitor eval --images"]),
+    "captions without images": (["captions=h.jsonl"], ["eval.tasks[0].images", "is missing"]),
     "a limit of none": ([{"type": "choices", "path": "choices.jsonl", "limit": 0}], ["eval.tasks[0].limit"]),
 }
 

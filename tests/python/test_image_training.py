@@ -209,3 +209,76 @@ def test_an_adapter_keeps_its_tower(world):
     texts = world.train(run="texts", method=start, vision=None, entries=[{"path": "texts.json", "format": "alpaca"}])
     record = json.loads((texts / "adapter" / "adapter_config.json").read_text())["vision"]
     assert record["path"] == str(world.folder / "tower")
+
+
+# --- images in evaluations ------------------------------------------------------------------------------------------------------
+
+def write_references(world, count=6):
+    """COCO's file of the first pictures, with two captions each."""
+    rows = [json.loads(line) for line in (world.folder / "captions.jsonl").read_text().splitlines()][:count]
+    coco = {"images": [{"id": number, "file_name": row["image"]} for number, row in enumerate(rows)],
+            "annotations": [{"id": 2 * number + k, "image_id": number, "caption": ["", "a picture of "][k] + caption_of(row)}
+                            for number, row in enumerate(rows) for k in range(2)]}
+    (world.folder / "coco.json").write_text(json.dumps(coco))
+    return "coco.json"
+
+
+def caption_of(row):
+    return row["caption"] if isinstance(row["caption"], str) else row["caption"][0]
+
+
+def evaluations(run):
+    return [row for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if row["event"] == "eval"]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_captions_are_scored_while_training_as_eval_scores_them(world, cache):
+    task = {"type": "captions", "path": write_references(world), "images": "images", "limit": 5}
+    picture = world.folder / "images" / json.loads((world.folder / "captions.jsonl").read_text().splitlines()[0])["image"]
+    run = world.train(f"vision.cache={json.dumps(cache)}", data={"caption_instruction": "What is it?"},
+                      eval={"tasks": [task], "eval_steps": 2, "sample_images": [str(picture)], "sample_max_new_tokens": 6})
+    last = evaluations(run)[-1]
+    done = run_excitor("eval", world.model, "--adapter", run / "adapter", "--task", f"captions={world.folder / 'coco.json'}",
+                       "--images", world.folder / "images", "--limit", 5)
+    [scores] = json.loads(done.stdout)["tasks"]
+    assert last["tasks"][0]["metrics"] == scores["metrics"] and last["tasks"][0]["base_metrics"] == scores["base_metrics"]
+    assert last["tasks"][0]["samples"] == 5 and "cider" in last["tasks"][0]["metrics"]
+    [answer] = run_excitor("generate", world.model, "--adapter", run / "adapter", "--image", picture, "--prompt", "What is it?",
+                           "--max-new-tokens", 6, "--json").stdout.splitlines()
+    assert last["samples"] == [{"image": str(picture), "prompt": "What is it?", "text": json.loads(answer)["text"]}]
+
+
+def test_prepare_encodes_the_images_of_evaluations(world):
+    lonely = world.folder / "elsewhere"
+    shutil.copytree(world.folder / "images", lonely)
+    for number, file in enumerate(sorted(lonely.iterdir())):
+        file.write_bytes(file.read_bytes() + bytes([number]))  # other files, behind IEND
+    config = world.config(eval={"tasks": [{"type": "captions", "path": write_references(world), "images": "elsewhere"}]})
+    run_excitor("prepare", config)
+    chunks = {file: file.stat().st_mtime_ns for file in (world.folder / "cache").rglob("features-*.safetensors")}
+    run_excitor("train", config)
+    assert {file: file.stat().st_mtime_ns for file in (world.folder / "cache").rglob("features-*.safetensors")} == chunks
+
+
+MISTAKEN_EVALUATIONS = {
+    "captions without images": ({"tasks": ["captions=coco.json"]}, ["eval.tasks[0].images", "folder"]),
+    "images of a task without": ({"tasks": [{"type": "perplexity", "path": "coco.json", "images": "images"}]}, ["eval.tasks[0].images"]),
+    "no such folder": ({"tasks": [{"type": "captions", "path": "coco.json", "images": "absent"}]}, ["eval.tasks[0].images", "absent"]),
+    "a split of a task without": ({"tasks": [{"type": "perplexity", "path": "coco.json", "split": "val"}]}, ["eval.tasks[0].split"]),
+    "no such sample": ({"sample_images": ["absent.png"]}, ["eval.sample_images[0]", "absent.png"]),
+    "a sample that is text": ({"sample_images": ["coco.json"]}, ["coco.json", "text"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKEN_EVALUATIONS)
+def test_mistaken_evaluations_with_images_are_named(world, mistake):
+    section, words = MISTAKEN_EVALUATIONS[mistake]
+    write_references(world)
+    refused("train", world.config(eval=section), words=words)
+    assert not (world.folder / "run/metrics.jsonl").exists()
+
+
+def test_evaluations_with_images_need_a_tower(world):
+    task = {"type": "captions", "path": write_references(world), "images": "images"}
+    refused("train", world.config(entries=[{"path": "texts.json"}], vision=None, eval={"tasks": [task], "sample_images": ["coco.json"]}),
+            words=["eval.tasks[0].images", "eval.sample_images", "section vision"])

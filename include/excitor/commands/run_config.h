@@ -24,6 +24,8 @@ struct ModelSettings {
   std::optional<LlamaConfig> init;  ///< random weights of this shape instead
   std::string tokenizer;            ///< a tokenizer file or folder; default: the model's folder
   void describe(Describer& d);
+  /// `init`, or what the folder says. Throws as read_llama_config().
+  LlamaConfig shape() const;
 };
 
 /// `method`: its type, a start from an adapter's weights, and the method's own settings.

@@ -10,11 +10,11 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/util/describe.h>
+#include <excitor/util/image_path.h>
 
 namespace excitor {
 
 enum class LongExamples { truncate, drop, fail };
-enum class BadImages { fail, skip };
 
 struct DataFileSettings {
   std::string path;             ///< relative to the configuration file; absolute once resolved
@@ -38,7 +38,7 @@ struct DataSettings {
   Json prompt_template = "alpaca";           ///< a name or an object (PromptTemplate)
   int64_t max_seq_length = 512;              ///< tokens an example may have, BOS and EOS included
   LongExamples on_long_example = LongExamples::truncate;
-  BadImages on_bad_image = BadImages::fail;
+  OnBadImage on_bad_image = OnBadImage::fail;
   /// What the user says in examples of images with captions (as in Adapter V2's release).
   std::string caption_instruction = "Generate caption of this image";
   bool packing = true;

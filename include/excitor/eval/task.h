@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,8 @@ class ScoredTask {
   /// Tokenises for a model of so many positions. Called once, before the others.
   virtual void prepare(const Tokenizer& tokenizer, int64_t context_length) = 0;
   virtual int64_t samples() const = 0;
+  /// The image files that a bypass that sees is shown; an empty path where a sample has none.
+  virtual std::vector<std::filesystem::path> images() const { return {}; }
   /// How the samples were laid out: {"shots", "samples_with_fewer_shots", "samples_cut", …}.
   virtual Json layout() const = 0;
   /// Throws as score_choices.

@@ -58,6 +58,8 @@ struct EvalTaskSettings {
   std::optional<int64_t> shots;  ///< mmlu (default 5) and scienceqa (default 0)
   std::string format = "QCM-A";  ///< scienceqa: or "QCM-LEA"
   std::string captions;          ///< scienceqa: captions.json whose texts stand for the images
+  std::string images;            ///< captions, scienceqa: folder of the images; empty: none are shown
+  std::string split = "test";    ///< captions: of Karpathy's references
   void describe(Describer& d);
 };
 
@@ -66,6 +68,7 @@ struct EvalSettings {
   std::optional<ForgettingSettings> forgetting;
   bool health = true;                       ///< also record gates, moved attention, gradient norms
   std::vector<std::string> sample_prompts;  ///< answered at each evaluation
+  std::vector<std::string> sample_images;   ///< captioned at each evaluation
   int64_t sample_max_new_tokens = 64;
   std::vector<EvalTaskSettings> tasks;
   std::optional<int64_t> task_steps;               ///< default: at each evaluation

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <excitor/util/image_path.h>
 #include <excitor/vision/image.h>
 
 namespace excitor {
@@ -22,8 +23,7 @@ std::vector<BadImage> find_bad_images(const std::vector<std::filesystem::path>& 
 /// "3 of 100 images can't be used:" and their reasons, a line each; of many the first ones.
 std::string describe_bad_images(const std::vector<BadImage>& bad, size_t images);
 
-enum class OnBadImage { fail, skip };
-/// What to do with those: OnBadImage::fail throws DataError, skip warns; both list them.
+/// Throws DataError (fail) or warns (skip) that lists them.
 void handle_bad_images(const std::vector<BadImage>& bad, size_t images, OnBadImage what);
 
 }  // namespace excitor

@@ -192,10 +192,11 @@ function bypassMaps() {
 // --- text and settings -------------------------------------------------------------------------------------
 
 function samples() {
-  const prompts = [...new Set(run.samples.flatMap((event) => event.samples.map((sample) => sample.prompt)))];
+  const asked = (sample) => (sample.image ? `${sample.image}: ${sample.prompt}` : sample.prompt);
+  const prompts = [...new Set(run.samples.flatMap((event) => event.samples.map(asked)))];
   if (!prompts.length) return null;
   return element("div", {class: "stack samples"}, ...prompts.map((prompt) => {
-    const rows = run.samples.flatMap((event) => event.samples.filter((sample) => sample.prompt === prompt).map((sample) => [event.step, sample.text]));
+    const rows = run.samples.flatMap((event) => event.samples.filter((sample) => asked(sample) === prompt).map((sample) => [event.step, sample.text]));
     return element("div", {class: "card"}, element("h3", {}, prompt), element("table", {}, ...mergeEqual(rows).map(([steps, text]) =>
         element("tr", {}, element("th", {}, `step ${steps}`), element("td", {}, text)))));
   }));
