@@ -117,13 +117,4 @@ double Sampler::epoch_after(int64_t steps) const {
   return static_cast<double>(whole) + static_cast<double>(dealt) / static_cast<double>(examples_per_epoch_);
 }
 
-std::vector<int64_t> share_of_rank(std::span<const int64_t> global_batch, int64_t rank, int64_t world_size) {
-  if (world_size < 1 || rank < 0 || rank >= world_size) throw std::logic_error("share_of_rank: no such rank");
-  std::vector<int64_t> share;
-  for (auto i = static_cast<size_t>(rank); i < global_batch.size(); i += static_cast<size_t>(world_size)) {
-    share.push_back(global_batch[i]);
-  }
-  return share;
-}
-
 }  // namespace excitor

@@ -25,6 +25,38 @@ int64_t sum(const std::vector<int64_t>& values) {
   return std::accumulate(values.begin(), values.end(), int64_t{0});
 }
 
+TEST(ShareOfRank, SharesMakeUpTheBatchAndAreEven) {
+  const test::Lengths dataset({40, 60, 50, 30, 10, 70});
+  const std::vector<int64_t> batch{5, 3, 1, 2, 0};  // 70, 30, 60, 50, 40 tokens
+  EXPECT_THAT(share_of_rank(batch, 0, 2, dataset), ElementsAre(5, 0, 3));
+  EXPECT_THAT(share_of_rank(batch, 1, 2, dataset), ElementsAre(1, 2));
+  EXPECT_EQ(share_of_rank(batch, 0, 1, dataset), batch);
+}
+
+TEST(ShareOfRank, NoShareIsMoreThanAThirdAboveWhatItNeedBe) {
+  Random random(0, 0);
+  for (int round = 0; round < 100; ++round) {
+    std::vector<int64_t> lengths(16), batch(16);
+    for (int64_t& length : lengths) length = 1 + static_cast<int64_t>(random.below(512));
+    std::iota(batch.begin(), batch.end(), 0);
+    const test::Lengths dataset(lengths);
+    const int64_t least = std::max(*std::ranges::max_element(lengths), (sum(lengths) + 3) / 4);
+    std::vector<int64_t> all;
+    for (int64_t rank = 0; rank < 4; ++rank) {
+      const auto share = share_of_rank(batch, rank, 4, dataset);
+      EXPECT_LE(3 * sum(tokens_of(share, dataset)), 4 * least + 3);
+      all.insert(all.end(), share.begin(), share.end());
+    }
+    EXPECT_THAT(all, UnorderedElementsAreArray(batch));
+  }
+}
+
+TEST(ShareOfRank, ASmallBatchMayLeaveARankNothing) {
+  const test::Lengths dataset({7});
+  EXPECT_THAT(share_of_rank(std::vector<int64_t>{0}, 1, 2, dataset), IsEmpty());
+  EXPECT_THROW(share_of_rank(std::vector<int64_t>{0}, 2, 2, dataset), std::logic_error);
+}
+
 TEST(MicroBatches, PackingFillsTheFirstThatFitsLongestFirst) {
   const test::Lengths dataset({40, 60, 50, 30, 10, 70});
   const std::vector<int64_t> examples{0, 1, 2, 3, 4, 5};

@@ -85,16 +85,5 @@ TEST(Sampler, NothingToDealOutIsAFaultOfTheCaller) {
   EXPECT_THROW(Sampler({.examples = 1, .global_batch_size = 0}), std::logic_error);
 }
 
-TEST(ShareOfRank, SharesAreDisjointAndMakeUpTheBatch) {
-  const std::vector<int64_t> batch{5, 3, 9, 1, 7};
-  EXPECT_THAT(share_of_rank(batch, 0, 2), ElementsAre(5, 9, 7));
-  EXPECT_THAT(share_of_rank(batch, 1, 2), ElementsAre(3, 1));
-  EXPECT_EQ(share_of_rank(batch, 0, 1), batch);
-}
-
-TEST(ShareOfRank, ASmallBatchMayLeaveARankNothing) {
-  EXPECT_THAT(share_of_rank(std::vector<int64_t>{5}, 1, 2), IsEmpty());
-}
-
 }  // namespace
 }  // namespace excitor

@@ -49,8 +49,11 @@ class Sampler {
   std::vector<int64_t> order_;
 };
 
-/// The share of process `rank` of `world_size`: every world_size-th example.
-std::vector<int64_t> share_of_rank(std::span<const int64_t> global_batch, int64_t rank, int64_t world_size);
+/// The share of process `rank` of `world_size`, such that all have about as many tokens: the step takes as
+/// long as the process with most of them. Longest first, an example goes to the process with the fewest so
+/// far: no share is more than a third larger than the largest need be (Graham 1969).
+std::vector<int64_t> share_of_rank(std::span<const int64_t> global_batch, int64_t rank, int64_t world_size,
+                                   const Dataset& dataset);
 
 struct MicroBatchLimits {
   bool packing = true;
