@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include <excitor/util/json.h>
+
 namespace excitor {
 
 /// The evaluation with the lowest loss, for early stopping and the folder best/.
@@ -25,5 +27,15 @@ enum class RunOutcome { finished, paused };
 
 /// What a run that was stopped while it was being evaluated has still to do.
 enum class Unfinished { nothing, evaluation, rung };
+
+/// What a checkpoint keeps of a run besides its tensors.
+struct ResumeState {
+  int64_t bad_steps_in_a_row = 0;  ///< not finite
+  Unfinished unfinished = Unfinished::nothing;
+  BestSoFar best;
+
+  Json json() const;
+  static ResumeState from_json(const Json& json);
+};
 
 }  // namespace excitor

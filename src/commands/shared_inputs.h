@@ -33,7 +33,9 @@ struct SharedInputs {
 
   std::string data_key;  ///< settings that the data depend on
   std::shared_ptr<Tokenizer> tokenizer;
-  std::shared_ptr<Dataset> train_data, validation_data, held_out_data;
+  std::shared_ptr<Dataset> train_data;
+  std::shared_ptr<Dataset> validation_data;  ///< may be empty
+  std::shared_ptr<Dataset> held_out_data;    ///< null without eval.forgetting
   std::vector<WeightedRange> train_weights;
   std::shared_ptr<ImageFeatures> images;  ///< null without the section vision
   std::shared_ptr<ScoredTasks> tasks;

@@ -19,6 +19,7 @@
 #include <excitor/version.h>
 
 #include "plan_run.h"
+#include "run_data.h"
 #include "run_images.h"
 #include "save_model.h"
 #include "session.h"
@@ -77,7 +78,7 @@ RunOutcome TrainingRun::load_and_train() {
   const auto trainer = make_trainer();
   if (first_step > 0) restore(*trainer, first_step);
   broadcast_parameters();
-  check_groups();
+  check_what_data_train(config_, *inputs_.train_data, parameters_);
   begin_folder(first_step);
   log_group(*trainer);
   record(start_event(*trainer), "run");
@@ -132,15 +133,16 @@ int64_t TrainingRun::examine_output_dir() const {
 }
 
 void TrainingRun::make_parameters() {
-  const LlamaConfig& shape = base_->model.config();
+  const LlamaConfig& shape = inputs_.base->model.config();
   Method& method = *config_.method.method;
   if (config_.method.adapter_path.empty()) {
-    parameters_ = initialise(method.parameters(shape), static_cast<uint64_t>(config_.train.seed),
-                             at::TensorOptions(at::kFloat).device(device_.device),
-                             [this](const std::string& name) { return base_weight(base_->model, name); });
+    parameters_ =
+        initialise(method.parameters(shape), static_cast<uint64_t>(config_.train.seed),
+                   at::TensorOptions(at::kFloat).device(device_.device),
+                   [this](const std::string& name) { return base_weight(inputs_.base->model, name); });
   } else {
-    const AdapterExpectation expected{.base_fingerprint = base_->fingerprint,
-                                      .tokenizer_sha256 = tokenizer_->sha256()};
+    const AdapterExpectation expected{.base_fingerprint = inputs_.base->fingerprint,
+                                      .tokenizer_sha256 = inputs_.tokenizer->sha256()};
     LoadedAdapter adapter = load_adapter(config_.method.adapter_path, shape, expected, device_.device);
     parameters_ = std::move(adapter.parameters);
     first_vision_ = std::move(adapter.origin.vision);
@@ -153,15 +155,15 @@ std::unique_ptr<Trainer> TrainingRun::make_trainer() {
   at::globalContext().setDeterministicAlgorithms(is_deterministic(), /*warn_only=*/true);
   return std::make_unique<Trainer>(TrainingTask{
       .communicator = *communicator_,
-      .model = base_->model,
+      .model = inputs_.base->model,
       .bypass = *bypass_,
       .parameters = parameters_,
-      .dataset = *train_data_,
+      .dataset = *inputs_.train_data,
       .settings = config_.train,
       .limits = micro_batch_limits(config_),
       .shuffle = config_.data.shuffle,
-      .weights = train_weights_,
-      .images = images_.get(),
+      .weights = inputs_.train_weights,
+      .images = inputs_.images.get(),
       .trained_by =
           [this](std::string_view parameter) { return config_.method.method->trained_by(parameter); },
       .requests =
@@ -175,9 +177,9 @@ RunOutcome TrainingRun::train(Trainer& trainer) {
   make_evaluation();
   const int64_t first_step = trainer.steps_done();
   if (is_first()) progress_.emplace(trainer.total_steps(), first_step);
-  if (first_step == 0 || unfinished_ == Unfinished::evaluation) evaluate(trainer);
-  if (unfinished_ != Unfinished::nothing && is_at_rung(trainer)) evaluate_rung(trainer);
-  unfinished_ = Unfinished::nothing;
+  if (first_step == 0 || state_.unfinished == Unfinished::evaluation) evaluate(trainer);
+  if (state_.unfinished != Unfinished::nothing && is_at_rung(trainer)) evaluate_rung(trainer);
+  state_.unfinished = Unfinished::nothing;
   probe_memory(trainer);
   last_save_ = std::chrono::steady_clock::now();
   StepProfile profile(is_first() ? config_.logging.profile : std::nullopt, folder_.path() / "trace.json");
@@ -204,7 +206,7 @@ RunOutcome TrainingRun::train(Trainer& trainer) {
 void TrainingRun::finish(const Trainer& trainer, int64_t first_step, int64_t tokens) {
   if (should_stop_early()) {
     log::info(fmt::format("step {}: stopped early, no lower eval loss since step {} ({:.4f})",
-                          trainer.steps_done(), best_.step, *best_.eval_loss));
+                          trainer.steps_done(), state_.best.step, *state_.best.eval_loss));
   }
   save_result();
   record({{"event", "end"},
@@ -229,7 +231,8 @@ void TrainingRun::end_profiled_step(StepProfile& profile, int64_t step) {
 }
 
 void TrainingRun::probe_memory(Trainer& trainer) const {
-  log::info("memory plan: " + plan_run(config_, base_->model.config(), *train_data_, group_.size()).text());
+  log::info("memory plan: " +
+            plan_run(config_, inputs_.base->model.config(), *inputs_.train_data, group_.size()).text());
   constexpr int64_t kLongRun = 100;  // below, the probe costs more than it saves
   if (!config_.train.memory_probe.value_or(trainer.total_steps() > kLongRun)) return;
   const int64_t tokens = trainer.probe_memory();
@@ -238,7 +241,7 @@ void TrainingRun::probe_memory(Trainer& trainer) const {
 }
 
 void TrainingRun::check_finite(const StepMetrics& s) {
-  bad_steps_in_a_row_ = s.is_finite ? 0 : bad_steps_in_a_row_ + 1;
+  state_.bad_steps_in_a_row = s.is_finite ? 0 : state_.bad_steps_in_a_row + 1;
   if (s.is_finite) return;
   if (s.step == 1) {
     throw CheckpointError(
@@ -246,16 +249,16 @@ void TrainingRun::check_finite(const StepMetrics& s) {
         "or infinity, or train.precision is too small for them; try train.precision=fp32");
   }
   std::vector<std::string> origins;
-  for (const int64_t index : s.examples) origins.push_back(train_data_->example(index).origin);
+  for (const int64_t index : s.examples) origins.push_back(inputs_.train_data->example(index).origin);
   clear_progress();
   log::warning(
       fmt::format("step {}: loss or gradients are not finite; the update is left out. Its examples: {}",
                   s.step, join_first(origins, 32)));
-  if (bad_steps_in_a_row_ == config_.train.max_nonfinite_steps) {
+  if (state_.bad_steps_in_a_row == config_.train.max_nonfinite_steps) {
     throw CheckpointError(fmt::format(
         "step {}: loss or gradients were not finite {} times in a row (train.max_nonfinite_steps); lower "
         "train.learning_rate, or use train.precision=fp32",
-        s.step, bad_steps_in_a_row_));
+        s.step, state_.bad_steps_in_a_row));
   }
 }
 
@@ -298,7 +301,7 @@ void TrainingRun::write_report() const {
 
 Json TrainingRun::start_event(const Trainer& trainer) const {
   int64_t base_parameters = 0;
-  for (const auto& weight : weight_shapes(base_->model.config()))
+  for (const auto& weight : weight_shapes(inputs_.base->model.config()))
     base_parameters += ParameterSpec{weight.name, weight.shape, {}}.numel();
   const double startup = seconds();
   log::info(fmt::format("{}: {} trainable beside {} frozen parameters; {} steps; ready after {:.2f} s",
@@ -309,14 +312,14 @@ Json TrainingRun::start_event(const Trainer& trainer) const {
           {"step", trainer.steps_done()},
           {"total_steps", trainer.total_steps()},
           {"steps_per_epoch", trainer.steps_per_epoch()},
-          {"train_examples", train_data_->size()},
-          {"validation_examples", validation_data_->size()},
+          {"train_examples", inputs_.train_data->size()},
+          {"validation_examples", inputs_.validation_data->size()},
           {"trainable_parameters", parameters_.numel()},
           {"base_parameters", base_parameters},
-          {"base_dtype", dtype_name(base_->model.weights().final_norm.scalar_type())},
-          {"activation_dtype", dtype_name(base_->model.activation_type())},
-          {"base_fingerprint", base_->fingerprint},
-          {"tokenizer_sha256", tokenizer_->sha256()},
+          {"base_dtype", dtype_name(inputs_.base->model.weights().final_norm.scalar_type())},
+          {"activation_dtype", dtype_name(inputs_.base->model.activation_type())},
+          {"base_fingerprint", inputs_.base->fingerprint},
+          {"tokenizer_sha256", inputs_.tokenizer->sha256()},
           {"config_sha256", sha256_hex(resolved_.dump())},
           {"device", device_.device.str()},
           {"processes", group_.size()},
@@ -332,8 +335,8 @@ double TrainingRun::seconds() const {
 
 AdapterOrigin TrainingRun::origin() const {
   return {.base_model_name_or_path = config_.model.path,
-          .base_fingerprint = base_->fingerprint,
-          .tokenizer_sha256 = tokenizer_->sha256(),
+          .base_fingerprint = inputs_.base->fingerprint,
+          .tokenizer_sha256 = inputs_.tokenizer->sha256(),
           .prompt_template = config_.data.prompt_template,
           .vision = vision_origin()};
 }

@@ -59,15 +59,9 @@ class TrainingRun {
   void load_data();
   bool is_deterministic() const { return config_.train.deterministic.value_or(!asks_for_gpu()); }
   bool asks_for_gpu() const { return config_.distributed.on_gpu(); }
-  /// What is loaded beside the base, into `inputs`.
-  void read_data(SharedInputs& inputs);
-  /// Looks at the images of the data; with a cache rank 0 encodes them while the others wait.
-  void read_images(SharedInputs& inputs, const std::vector<LoadedDataset*>& data);
   /// The visual side as adapters record it; throws ConfigError for another tower than that of the adapter
   /// that the run starts from.
   std::optional<VisionOrigin> vision_origin() const;
-  /// Says which parameters no batch of these data trains; throws ConfigError for data that train none.
-  void check_groups() const;
   std::shared_ptr<LoadedModel> read_base() const;
   /// Seconds since this run began: with the process, or where it is one of several, on its own.
   double seconds() const;
@@ -132,28 +126,18 @@ class TrainingRun {
   ComputeDevice device_;
   std::unique_ptr<Communicator> communicator_;
   SharedInputs* shared_;
-  double began_ = 0;  ///< seconds after the process's start
-  std::shared_ptr<Tokenizer> tokenizer_;
-  std::shared_ptr<Dataset> train_data_;
-  std::vector<WeightedRange> train_weights_;
-  std::shared_ptr<Dataset> validation_data_;  ///< may be empty
-  std::shared_ptr<Dataset> held_out_data_;    ///< null without eval.forgetting
-  std::shared_ptr<ScoredTasks> tasks_;        ///< of eval.tasks
-  std::shared_ptr<BaseFigures> base_figures_;
-  std::optional<ImageEncoder> tower_;         ///< of the section vision, until images_ has it
-  std::shared_ptr<ImageFeatures> images_;     ///< null without a tower
+  double began_ = 0;                          ///< seconds after the process's start
+  std::optional<ImageEncoder> tower_;         ///< of the section vision, until inputs_ has it
+  SharedInputs inputs_;                       ///< data and base: this run's own, or those that it shares
   std::optional<VisionOrigin> first_vision_;  ///< of the adapter that the run starts from
-  std::shared_ptr<LoadedModel> base_;
   ParameterSet parameters_;
   std::unique_ptr<ModelBypass> bypass_;
   std::optional<RunEvaluation> evaluation_;
   std::optional<RunRecord> record_;   ///< of rank 0
   std::optional<Progress> progress_;  ///< of rank 0
   RunPart part_;
-  Unfinished unfinished_ = Unfinished::nothing;
+  ResumeState state_;
   int64_t evaluated_step_ = -1;  ///< of the last recorded evaluation
-  BestSoFar best_;
-  int64_t bad_steps_in_a_row_ = 0;
   std::chrono::steady_clock::time_point last_save_ = std::chrono::steady_clock::now();
 };
 

@@ -22,21 +22,21 @@ constexpr size_t kKeysOfNoFigure = 2;
 void TrainingRun::make_evaluation() {
   evaluation_.emplace(EvaluationTask{
       .communicator = *communicator_,
-      .model = base_->model,
+      .model = inputs_.base->model,
       .bypass = *bypass_,
       .parameters = parameters_,
-      .tokenizer = *tokenizer_,
-      .train = *train_data_,
-      .validation = *validation_data_,
-      .held_out = held_out_data_.get(),
-      .tasks = *tasks_,
-      .base = *base_figures_,
-      .images = images_.get(),
+      .tokenizer = *inputs_.tokenizer,
+      .train = *inputs_.train_data,
+      .validation = *inputs_.validation_data,
+      .held_out = inputs_.held_out_data.get(),
+      .tasks = *inputs_.tasks,
+      .base = *inputs_.base_figures,
+      .images = inputs_.images.get(),
       .data = config_.data,
       .settings = config_.eval,
       .limits = micro_batch_limits(config_),
       .end_ids = config_.model.init ? std::vector<int64_t>()
-                                    : read_end_ids(config_.model.path, base_->model.config())});
+                                    : read_end_ids(config_.model.path, inputs_.base->model.config())});
 }
 
 bool TrainingRun::evaluation_is_due(const Trainer& trainer, int64_t step) const {
@@ -45,11 +45,11 @@ bool TrainingRun::evaluation_is_due(const Trainer& trainer, int64_t step) const 
 
 bool TrainingRun::should_stop_early() const {
   return config_.eval.early_stopping_patience &&
-         best_.evaluations_since >= *config_.eval.early_stopping_patience;
+         state_.best.evaluations_since >= *config_.eval.early_stopping_patience;
 }
 
 bool TrainingRun::tasks_are_due(const Trainer& trainer) const {
-  if (tasks_->empty()) return false;
+  if (inputs_.tasks->empty()) return false;
   if (!config_.eval.task_steps || trainer.finished() || should_stop_early()) return true;
   const int64_t step = trainer.steps_done();
   const int64_t before = step - config_.eval.eval_steps.value_or(trainer.steps_per_epoch());
@@ -59,7 +59,7 @@ bool TrainingRun::tasks_are_due(const Trainer& trainer) const {
 void TrainingRun::evaluate(const Trainer& trainer) {
   const int64_t step = trainer.steps_done();
   communicator_->begin(fmt::format("the evaluation after step {}", step));
-  const bool is_repeated = unfinished_ == Unfinished::evaluation;  // all but the tasks was done before
+  const bool is_repeated = state_.unfinished == Unfinished::evaluation;  // all but the tasks was done before
   std::string text;
   Json event = evaluation_->measure(step, text);
   if (event.contains("eval_loss") && !is_repeated) judge(event["eval_loss"].get<double>(), step);
@@ -75,7 +75,7 @@ void TrainingRun::evaluate(const Trainer& trainer) {
 }
 
 void TrainingRun::record_health(const Trainer& trainer) {
-  const bool takes_part = is_first() || base_->model.weights().sharded();
+  const bool takes_part = is_first() || inputs_.base->model.weights().sharded();
   if (takes_part && config_.eval.health && !config_.method.method->trains_whole_model())
     record(evaluation_->health(trainer.steps_done(), trainer.gradient_norms()), "health");
 }
@@ -88,9 +88,9 @@ void TrainingRun::score_tasks(const Trainer& trainer, Unfinished unfinished, Jso
     const int signal = stop.exit_code() - 128;
     const int64_t step = trainer.steps_done();
     if (step == 0) throw Interrupted("stopped before the first step; the same command starts anew", signal);
-    const bool is_repeated = unfinished_ == Unfinished::evaluation;
+    const bool is_repeated = state_.unfinished == Unfinished::evaluation;
     if (unfinished == Unfinished::evaluation && !is_repeated) record_health(trainer);
-    unfinished_ = unfinished;
+    state_.unfinished = unfinished;
     save_or_warn(trainer, /*must_save=*/true);
     throw Interrupted(fmt::format("stopped while step {} was evaluated; the same command goes on from {}",
                                   step, folder_.checkpoints().folder_of(step).string()),
@@ -99,11 +99,12 @@ void TrainingRun::score_tasks(const Trainer& trainer, Unfinished unfinished, Jso
 }
 
 void TrainingRun::judge(double eval_loss, int64_t step) {
-  if (best_.eval_loss && !(eval_loss < *best_.eval_loss - config_.eval.early_stopping_threshold)) {
-    ++best_.evaluations_since;
+  if (state_.best.eval_loss &&
+      !(eval_loss < *state_.best.eval_loss - config_.eval.early_stopping_threshold)) {
+    ++state_.best.evaluations_since;
     return;
   }
-  best_ = {.eval_loss = eval_loss, .step = step, .evaluations_since = 0};
+  state_.best = {.eval_loss = eval_loss, .step = step, .evaluations_since = 0};
   if (step > 0 && is_first()) save_weights(folder_.best_folder());
 }
 
@@ -120,11 +121,11 @@ bool TrainingRun::is_paused(const Trainer& trainer) const {
 
 void TrainingRun::evaluate_rung(const Trainer& trainer) {
   const int64_t step = trainer.steps_done();
-  if (evaluated_step_ == step && (tasks_->empty() || tasks_are_due(trainer))) return;
+  if (evaluated_step_ == step && (inputs_.tasks->empty() || tasks_are_due(trainer))) return;
   std::string text;
   Json event = evaluation_->measure(step, text);
   event["event"] = "rung";
-  if (!tasks_->empty()) score_tasks(trainer, Unfinished::rung, event, text);
+  if (!inputs_.tasks->empty()) score_tasks(trainer, Unfinished::rung, event, text);
   record(event, "rung");
   clear_progress();
   log::info(text + " (rung)");

@@ -54,8 +54,9 @@ Json comparable(Json settings) {
   settings["distributed"].erase("devices");
   if (settings["eval"].contains("forgetting")) settings["eval"]["forgetting"].erase("path");
   for (Json& task : settings["eval"]["tasks"]) {
-    for (const char* path : {"path", "captions"}) task.erase(path);
+    for (const char* path : {"path", "captions", "images"}) task.erase(path);
   }
+  settings["eval"].erase("sample_images");
   for (const char* files : {"train", "validation"}) {
     if (!settings["data"].contains(files)) continue;
     for (Json& file : settings["data"][files]) {
@@ -91,12 +92,12 @@ Facts TrainingRun::facts() const {
   Facts facts{{"the version", kVersion}};
   add_settings(comparable(resolved_), "", facts);
   facts.emplace_back("the kind of device", device_.device.is_cpu() ? "cpu" : "cuda");
-  facts.emplace_back("the base", base_->fingerprint);
-  facts.emplace_back("the tokenizer", tokenizer_->sha256());
-  if (images_) facts.emplace_back("the vision tower", images_->encoder().tower_fingerprint());
-  facts.emplace_back("the training data", digest(train_data_.get()));
-  facts.emplace_back("the validation data", digest(validation_data_.get()));
-  facts.emplace_back("the text for forgetting", digest(held_out_data_.get()));
+  facts.emplace_back("the base", inputs_.base->fingerprint);
+  facts.emplace_back("the tokenizer", inputs_.tokenizer->sha256());
+  if (inputs_.images) facts.emplace_back("the vision tower", inputs_.images->encoder().tower_fingerprint());
+  facts.emplace_back("the training data", digest(inputs_.train_data.get()));
+  facts.emplace_back("the validation data", digest(inputs_.validation_data.get()));
+  facts.emplace_back("the text for forgetting", digest(inputs_.held_out_data.get()));
   return facts;
 }
 

@@ -27,15 +27,6 @@ at::Tensor load_like(const SafetensorsFile& file, const std::string& name, at::I
       file.path().string(), name, fmt::join(tensor.sizes(), ", "), fmt::join(shape, ", ")));
 }
 
-constexpr const char* kEvaluation = "evaluation";
-constexpr const char* kRung = "rung";
-
-Unfinished parse_unfinished(const std::string& word) {
-  return word == kEvaluation ? Unfinished::evaluation
-         : word == kRung     ? Unfinished::rung
-                             : Unfinished::nothing;
-}
-
 }  // namespace
 
 void TrainingRun::restore(Trainer& trainer, int64_t step) {
@@ -55,14 +46,8 @@ void TrainingRun::restore(Trainer& trainer, int64_t step) {
     communicator_->broadcast(shared[name], 0);
   }
   trainer.resume(step, [&](const std::string& name) { return shared.at(name); });
-  const Json rest =
-      Json::parse(group_.from_first("state", [&] { return read_json_file(folder / "state.json").dump(); }));
-  bad_steps_in_a_row_ = rest.value("bad_steps_in_a_row", 0);
-  unfinished_ = parse_unfinished(rest.value("unfinished", ""));
-  if (!rest.contains("best_eval_loss")) return;
-  best_ = {.eval_loss = rest["best_eval_loss"].get<double>(),
-           .step = rest["best_step"].get<int64_t>(),
-           .evaluations_since = rest["evaluations_since_best"].get<int64_t>()};
+  state_ = ResumeState::from_json(
+      Json::parse(group_.from_first("state", [&] { return read_json_file(folder / "state.json").dump(); })));
 }
 
 void TrainingRun::save_if_due(const Trainer& trainer, const StepRequests& requests) {
@@ -114,16 +99,9 @@ std::string TrainingRun::save_what_is_done(const Trainer& trainer) {
 
 void TrainingRun::save_checkpoint(const Trainer& trainer) {
   const CheckpointStore checkpoints = folder_.checkpoints();
-  Json state = {{"step", trainer.steps_done()},
-                {"examples_per_step", config_.train.examples_per_step(group_.size())},
-                {"bad_steps_in_a_row", bad_steps_in_a_row_}};
-  if (unfinished_ != Unfinished::nothing)
-    state["unfinished"] = unfinished_ == Unfinished::rung ? kRung : kEvaluation;
-  if (best_.eval_loss) {
-    state.update({{"best_eval_loss", *best_.eval_loss},
-                  {"best_step", best_.step},
-                  {"evaluations_since_best", best_.evaluations_since}});
-  }
+  Json state = state_.json();
+  state.update({{"step", trainer.steps_done()},
+                {"examples_per_step", config_.train.examples_per_step(group_.size())}});
   checkpoints.save(trainer.steps_done(), [&](const std::filesystem::path& temporary) {
     save_adapter(temporary / "adapter", *config_.method.method, parameters_, origin());
     write_safetensors(temporary / "optimizer.safetensors", trainer.state());
@@ -136,9 +114,9 @@ void TrainingRun::save_weights(const std::filesystem::path& folder) const {
   if (!config_.method.method->trains_whole_model())
     return save_adapter(folder, *config_.method.method, parameters_, origin());
   const std::string& asked = config_.method.save_dtype;
-  save_hugging_face(folder, {.config = with_token_ids(base_->model.config(), *tokenizer_),
+  save_hugging_face(folder, {.config = with_token_ids(inputs_.base->model.config(), *inputs_.tokenizer),
                              .parameters = parameters_,
-                             .type = parse_dtype(asked == "auto" ? base_->stored_type : asked),
+                             .type = parse_dtype(asked == "auto" ? inputs_.base->stored_type : asked),
                              .tokenizer_source = config_.model.tokenizer.empty() ? config_.model.path
                                                                                  : config_.model.tokenizer});
 }
@@ -155,7 +133,8 @@ void TrainingRun::save_result() const {
           best, temporary,
           std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
     });
-    log::info(fmt::format("the result is that of step {}, eval loss {:.4f}", best_.step, *best_.eval_loss));
+    log::info(fmt::format("the result is that of step {}, eval loss {:.4f}", state_.best.step,
+                          *state_.best.eval_loss));
   } else {
     save_weights(result_folder());
   }
