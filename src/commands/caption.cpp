@@ -146,8 +146,7 @@ void run(const CaptionOptions& options) {
 }
 
 void add_options(CLI::App& command, CaptionOptions& options) {
-  command.add_option("model", options.session.model, "Model folder")->required();
-  command.add_option("--adapter", options.session.adapter, "Adapter folder");
+  add_session_options(command, options.session);
   command.add_option("--images", options.images, "Folder of the images (.jpg, .jpeg, .png, .webp)")
       ->required();
   command
@@ -182,11 +181,6 @@ void add_caption_command(CLI::App& app, CommandResult&) {
       "caption", "Writes captions of many images in COCO's format; interrupted, it goes on where it was");
   add_options(*command, *options);
   add_image_options(*command, options->vision);
-  command->add_option("--dtype", options->session.dtype, "Type to compute in; auto: float32 on a CPU")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16", "fp32", "bf16", "fp16"}));
-  add_device_option(*command, options->session);
-  command->add_flag("--force", options->session.force,
-                    "Use an adapter of another base, tokenizer or tower all the same");
   command->footer(
       "Example: excitor caption models/llama-7b --adapter runs/coco/adapter --images val2014 --references "
       "dataset_coco.json --output results.json");

@@ -153,13 +153,7 @@ void add_task_options(CLI::App& command, EvalOptions& options) {
 void add_eval_command(CLI::App& app, CommandResult&) {
   auto options = std::make_shared<EvalOptions>();
   auto* command = app.add_subcommand("eval", "Scores a model, and an adapter beside it, on tasks");
-  command->add_option("model", options->session.model, "Model folder")->required();
-  command->add_option("--adapter", options->session.adapter, "Adapter folder");
-  command->add_option("--dtype", options->session.dtype, "Type to compute in; auto: float32 on a CPU")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16", "fp32", "bf16", "fp16"}));
-  add_device_option(*command, options->session);
-  command->add_flag("--force", options->session.force,
-                    "Use an adapter of another base or tokenizer all the same");
+  add_session_options(*command, options->session);
   add_task_options(*command, *options);
   command->add_option("--output", options->output,
                       "JSON file of the result; standard output then shows the table instead");

@@ -67,17 +67,11 @@ PromptTemplate choose_template(const GenerationOptions& options, const Session& 
 }  // namespace
 
 void add_generation_options(CLI::App& command, GenerationOptions& options) {
-  command.add_option("model", options.session.model, "Model folder")->required();
-  command.add_option("--adapter", options.session.adapter, "Adapter folder");
+  add_session_options(command, options.session);
   command.add_option(
       "--template", options.prompt_template,
       "Prompt template: alpaca, llama2, llama3, vicuna, chatml, plain, or a JSON file; default: "
       "the adapter's, else plain");
-  command.add_option("--dtype", options.session.dtype, "Type to compute in; auto: float32 on a CPU")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16", "fp32", "bf16", "fp16"}));
-  add_device_option(command, options.session);
-  command.add_flag("--force", options.session.force,
-                   "Use an adapter of another base or tokenizer all the same");
   add_sampling_options(command, options.sampling);
 }
 

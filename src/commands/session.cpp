@@ -46,6 +46,16 @@ void check_utf8(const char* option, const std::string& text) {
     throw UsageError(fmt::format("{}: byte {} of the text is not UTF-8; give it in UTF-8", option, at));
 }
 
+void add_session_options(CLI::App& command, SessionOptions& options) {
+  command.add_option("model", options.model, "Model folder")->required();
+  command.add_option("--adapter", options.adapter, "Adapter folder");
+  command.add_option("--dtype", options.dtype, "Type to compute in; auto: float32 on a CPU")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16", "fp32", "bf16", "fp16"}));
+  add_device_option(command, options);
+  command.add_flag("--force", options.force,
+                   "Use an adapter of another base, tokenizer or vision tower all the same");
+}
+
 void add_device_option(CLI::App& command, SessionOptions& options) {
   options.device = "auto";
   command.add_option("--device", options.device, "Where to compute: auto, cpu, cuda, or cuda:N for GPU N")

@@ -35,7 +35,9 @@ struct Session {
 
 Session open_session(const SessionOptions& options);
 
-/// Adds --device, which stands in for options.device ("auto" by default).
+/// Adds the model's folder, --adapter, --dtype, --device ("auto" by default) and --force.
+void add_session_options(CLI::App& command, SessionOptions& options);
+/// Adds --device alone.
 void add_device_option(CLI::App& command, SessionOptions& options);
 
 /// The configuration with the tokenizer's BOS and EOS where it has none itself (Meta's folders of LLaMA 1 and
