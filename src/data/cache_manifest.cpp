@@ -6,7 +6,7 @@
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
 
-#include "file_stamp.h"
+#include "file_hash.h"
 
 namespace excitor {
 namespace {

@@ -9,7 +9,7 @@
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
 
-#include "file_stamp.h"
+#include "file_hash.h"
 #include "token_chunk.h"
 
 namespace excitor {

@@ -6,9 +6,9 @@
 #include <fmt/format.h>
 
 #include <excitor/util/error.h>
+#include <excitor/util/file_stamp.h>
 #include <excitor/util/signals.h>
 
-#include "file_stamp.h"
 #include "source_reader.h"
 
 namespace excitor {

@@ -10,7 +10,7 @@
 #include <excitor/util/sha256.h>
 
 #include "cache_writer.h"
-#include "file_stamp.h"
+#include "file_hash.h"
 #include "folder_turn.h"
 #include "mapped_dataset.h"
 #include "source_reader.h"

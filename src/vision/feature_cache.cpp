@@ -11,9 +11,11 @@
 
 #include <excitor/tensor/safetensors.h>
 #include <excitor/util/error.h>
+#include <excitor/util/file_stamp.h>
 #include <excitor/util/files.h>
 #include <excitor/util/log.h>
 #include <excitor/util/sha256.h>
+#include <excitor/vision/known_images.h>
 
 namespace excitor {
 namespace {
@@ -47,13 +49,21 @@ struct Prepared {
   std::string digest;
   at::Tensor pixels;  // [3,S,S]; undefined when the features are there already
   std::string fault;
+  std::optional<FileStamp> stamp;  // of what was read and may be remembered
 };
 
-Prepared prepare(const fs::path& file, const FeatureCache& cache, const Preprocessing& how) {
+Prepared prepare(const fs::path& file, const FeatureCache& cache, const KnownImages& known,
+                 const Preprocessing& how) {
   Prepared prepared;
   try {
+    const FileStamp stamp = stamp_of(file);
+    if (const auto digest = known.digest_of(file, stamp); digest && cache.find(*digest)) {
+      prepared.digest = *digest;
+      return prepared;
+    }
     const MappedFile content(file);
     prepared.digest = sha256_of(content.bytes());
+    if (is_settled(stamp) && stamp_of(file) == stamp) prepared.stamp = stamp;
     if (!cache.find(prepared.digest))
       prepared.pixels = preprocess(decode_image(content.bytes(), file.string()), how);
   } catch (const Error& error) {
@@ -138,19 +148,21 @@ void FeatureCache::write_chunk(const Pending& pending) {
 std::vector<std::string> FeatureCache::fill(const std::vector<fs::path>& files, std::vector<BadImage>& bad,
                                             const Progress& progress) {
   std::vector<std::string> digests;
+  KnownImages known(folder_ / "images.txt");
   const auto total = static_cast<int64_t>(files.size());
   for (int64_t begin = 0; begin < total; begin += kChunkImages) {
     const int64_t count = std::min(kChunkImages, total - begin);
     std::vector<Prepared> prepared(static_cast<size_t>(count));
     at::parallel_for(0, count, 1, [&](int64_t first, int64_t end) {
       for (int64_t i = first; i < end; ++i)
-        prepared[i] = prepare(files[begin + i], *this, encoder_.preprocessing());
+        prepared[i] = prepare(files[begin + i], *this, known, encoder_.preprocessing());
     });
     Pending pending;
     for (int64_t i = 0; i < count; ++i) {
       const Prepared& image = prepared[i];
       digests.push_back(image.digest);
       if (!image.fault.empty()) bad.push_back({.file = files[begin + i], .reason = image.fault});
+      if (image.fault.empty() && image.stamp) known.note(files[begin + i], *image.stamp, image.digest);
       if (!image.pixels.defined() || pending.contains(image.digest)) continue;
       pending.features.push_back(encoder_.encode(image.pixels));
       pending.digests.push_back(image.digest);
@@ -158,6 +170,7 @@ std::vector<std::string> FeatureCache::fill(const std::vector<fs::path>& files, 
     write_chunk(pending);
     if (progress) progress(begin + count, total);
   }
+  known.save();
   return digests;
 }
 

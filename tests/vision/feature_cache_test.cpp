@@ -1,4 +1,5 @@
 #include <excitor/vision/feature_cache.h>
+#include <excitor/vision/known_images.h>
 
 #include <fstream>
 #include <set>
@@ -181,6 +182,44 @@ TEST(ImageEncoder, RefusesLayersThatAreNotThere) {
   EXPECT_THROW(tiny_encoder({.kind = FeatureKind::tokens, .layers = {-4}}), ConfigError);
   EXPECT_THROW(tiny_encoder({.kind = FeatureKind::tokens, .layers = {1, 2}}), ConfigError);
   EXPECT_THROW(tiny_encoder({.kind = FeatureKind::class_tokens, .layers = {2, -1}}), ConfigError);
+}
+
+TEST_F(FeatureCacheTest, DoesNotReadAgainWhatStayedAsItWas) {
+  const auto files = pictures(2);
+  FeatureCache cache(cache_folder_, encoder_);
+  const std::vector<std::string> digests = cache.fill(files, bad_);
+  KnownImages notes(cache.folder() / "images.txt");
+  notes.note(files[0], stamp_of(files[0]), digests[1]);  // wrong, so that it shows whether the file is read
+  notes.save();
+  EXPECT_EQ(cache.fill(files, bad_), (std::vector<std::string>{digests[1], digests[1]}));
+  write_png(files[0], noise_picture(40, 36, 7));
+  EXPECT_EQ(cache.fill(files, bad_).front(), FeatureCache::digest_of(files[0]));
+  expect_all(cache, files);
+}
+
+TEST(KnownImages, TellWhatWasNotedForTheSameStamp) {
+  const TemporaryFolder folder;
+  const std::string digest(64, 'a');
+  const FileStamp stamp{.size = 5, .modified_ns = 6, .status_changed_ns = 7, .inode = 8};
+  KnownImages notes(folder / "images.txt");
+  notes.note("a name.png", stamp, digest);
+  notes.note("b\nb.png", stamp, digest);  // would be two lines
+  notes.save();
+  const KnownImages again(folder / "images.txt");
+  EXPECT_EQ(again.digest_of("a name.png", stamp), digest);
+  EXPECT_EQ(again.digest_of("b\nb.png", stamp), std::nullopt);
+  EXPECT_EQ(again.digest_of("other.png", stamp), std::nullopt);
+  for (FileStamp changed :
+       {FileStamp{5, 6, 7, 9}, FileStamp{5, 6, 9, 8}, FileStamp{5, 9, 7, 8}, FileStamp{9, 6, 7, 8}})
+    EXPECT_EQ(again.digest_of("a name.png", changed), std::nullopt);
+}
+
+TEST(KnownImages, TellNothingFromADamagedFile) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "images.txt") << "rubbish\n" << std::string(64, 'a') << " 5 6\n\n";
+  KnownImages notes(folder / "images.txt");
+  EXPECT_EQ(notes.digest_of("a.png", FileStamp{.size = 5, .modified_ns = 6}), std::nullopt);
+  EXPECT_NO_THROW(KnownImages(folder / "absent/images.txt").save());
 }
 
 }  // namespace

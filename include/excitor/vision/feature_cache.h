@@ -20,7 +20,7 @@ namespace excitor {
 /// A folder of features for one ImageEncoder::key(), in chunks of safetensors ("features" [n,rows,width],
 /// "digests" [n,32]). An image is known by the SHA-256 of its file's bytes. Chunks appear whole, under names
 /// made of their content, so runs and processes may fill one folder side by side; what an interrupted one
-/// wrote is used by the next.
+/// wrote is used by the next. Files that stay as they are (by size, times and inode) are not read again.
 class FeatureCache {
  public:
   /// Opens or makes `folder`/KEY. A damaged chunk is a warning: its images are encoded again. Throws IoError.

@@ -1,18 +1,17 @@
-#include "file_stamp.h"
+#include "file_hash.h"
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <nlohmann/json.hpp>
 
 #include <excitor/util/error.h>
+#include <excitor/util/file_stamp.h>
 #include <excitor/util/files.h>
 #include <excitor/util/json.h>
 #include <excitor/util/sha256.h>
@@ -21,12 +20,6 @@ namespace excitor {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
-
-int64_t nanoseconds(const timespec& time) {
-  return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
-}
 
 Json stamp_json(const FileStamp& stamp) {
   return {{"size", stamp.size},
@@ -49,25 +42,7 @@ std::optional<std::string> recall(const fs::path& note, const Json& key) {
 /// Smaller files are hashed faster than a note of them is found.
 constexpr int64_t kWorthANote = int64_t{1} << 20;  // bytes
 
-/// A file that was written a moment ago may be written again within the clock's tick, its stamp unchanged.
-bool is_settled(const FileStamp& stamp) {
-  constexpr int64_t kSeconds = 2;
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return nanoseconds(now) - stamp.status_changed_ns > kSeconds * kNanosecondsPerSecond;
-}
-
 }  // namespace
-
-FileStamp stamp_of(const fs::path& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0)
-    throw IoError(fmt::format("{}: cannot read: {}", path.string(), std::strerror(errno)));
-  return {.size = status.st_size,
-          .modified_ns = nanoseconds(status.st_mtim),
-          .status_changed_ns = nanoseconds(status.st_ctim),
-          .inode = static_cast<int64_t>(status.st_ino)};
-}
 
 std::string hash_file(const fs::path& path) {
   const std::unique_ptr<std::FILE, decltype([](std::FILE* file) { std::fclose(file); })> file(
