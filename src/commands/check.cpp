@@ -193,8 +193,10 @@ class Check {
                     [](const std::string& text) { return text.starts_with("eval.tasks"); }))
       return;  // said by the verdict
     report_["tasks"] = Json::array();
-    for (const auto& task :
-         load_tasks(config_->eval.tasks, config_->data, *tokenizer_, shape_->max_position_embeddings)) {
+    const ScoredTasks tasks =
+        load_tasks(config_->eval.tasks, config_->data, *tokenizer_, shape_->max_position_embeddings);
+    if (images_) prepare_evaluation_images(*images_, evaluation_images(*config_, tasks));
+    for (const auto& task : tasks) {
       line(fmt::format("{} ({}): {} samples", task->name(), task->type(), grouped(task->samples())));
       report_["tasks"].push_back(
           {{"name", task->name()}, {"type", task->type()}, {"samples", task->samples()}});

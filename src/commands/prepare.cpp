@@ -2,6 +2,7 @@
 // start at once.
 #include <iostream>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,14 +64,18 @@ Json encode_images(const RunConfig& config, std::vector<LoadedDataset>& loaded, 
         "so there is nothing to prepare of them; leave out the section vision to prepare the texts alone");
   }
   std::vector<LoadedDataset*> all;
-  std::vector<const Dataset*> datasets;
   for (LoadedDataset& data : loaded) all.push_back(&data);
   prepare_images(*features, all, config, tokenizer);
   const ScoredTasks tasks =
       load_tasks(config.eval.tasks, config.data, tokenizer, config.model.shape().max_position_embeddings);
-  prepare_evaluation_images(*features, evaluation_images(config, tasks));
+  const std::vector<std::filesystem::path> shown = evaluation_images(config, tasks);
+  prepare_evaluation_images(*features, shown);
+  std::vector<const Dataset*> datasets;
   for (const LoadedDataset& data : loaded) datasets.push_back(data.dataset.get());
-  return {{"count", images_of(datasets).size()}, {"cache_folder", features->cache_folder()->string()}};
+  std::vector<std::filesystem::path> files = images_of(datasets);
+  files.insert(files.end(), shown.begin(), shown.end());
+  const std::set<std::filesystem::path> images(files.begin(), files.end());
+  return {{"count", images.size()}, {"cache_folder", features->cache_folder()->string()}};
 }
 
 void prepare(const PrepareOptions& options) {

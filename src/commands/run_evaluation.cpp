@@ -9,6 +9,7 @@
 #include <excitor/tokenizer/prompt_template.h>
 #include <excitor/train/batch.h>
 #include <excitor/train/health.h>
+#include <excitor/util/signals.h>
 
 namespace excitor {
 namespace {
@@ -99,22 +100,26 @@ SeeImages RunEvaluation::eyes() const {
 
 Json RunEvaluation::samples() const {
   const PromptTemplate prompt_template(task_.data.prompt_template);
-  Generator generator{
-      .model = task_.model, .bypass = &task_.bypass, .tokenizer = task_.tokenizer, .end_ids = task_.end_ids};
+  Generator generator{.model = task_.model,
+                      .bypass = &task_.bypass,
+                      .tokenizer = task_.tokenizer,
+                      .end_ids = task_.end_ids,
+                      .stops_on_signal = task_.communicator.size() == 1};
   for (const TokenId id : prompt_template.stop_ids(task_.tokenizer)) generator.end_ids.push_back(id);
   const SamplingSettings sampling{.max_new_tokens = task_.settings.sample_max_new_tokens,
                                   .stop = prompt_template.stop_texts()};
-  const auto answer = [&](const std::string& prompt, const at::Tensor& image) {
-    const auto pieces = prompt_template.prompt(Instruction{.instruction = prompt, .input = ""});
-    return generator.generate(task_.tokenizer.encode_pieces(pieces).ids, sampling, {}, image).text;
-  };
   Json samples = Json::array();
-  for (const std::string& prompt : task_.settings.sample_prompts)
-    samples.push_back({{"prompt", prompt}, {"text", answer(prompt, /*image=*/{})}});
+  // Adds the answer to a sample, unless a signal has cut it off.
+  const auto add = [&](Json sample, const at::Tensor& image) {
+    const Instruction asked{.instruction = sample["prompt"].get<std::string>(), .input = ""};
+    const auto prompt = task_.tokenizer.encode_pieces(prompt_template.prompt(asked)).ids;
+    sample["text"] = generator.generate(prompt, sampling, {}, image).text;
+    if (!generator.stops_on_signal || StopSignals::requested() == 0) samples.push_back(std::move(sample));
+  };
+  for (const std::string& prompt : task_.settings.sample_prompts) add({{"prompt", prompt}}, /*image=*/{});
   for (const std::string& file : task_.settings.sample_images) {
-    const at::Tensor image = task_.images->of(file, /*draw=*/std::nullopt);
-    const std::string& prompt = task_.data.caption_instruction;
-    samples.push_back({{"image", file}, {"prompt", prompt}, {"text", answer(prompt, image)}});
+    add({{"image", file}, {"prompt", task_.data.caption_instruction}},
+        task_.images->of(file, /*draw=*/std::nullopt));
   }
   return samples;
 }

@@ -31,7 +31,7 @@ struct EvaluationTask {
   const Dataset* held_out;      ///< null without eval.forgetting
   const ScoredTasks& tasks;     ///< of eval.tasks
   BaseFigures& base;            ///< filled where it is empty
-  const ImageFeatures* images;  ///< of the examples' images; null without a tower
+  const ImageFeatures* images;  ///< that examples, benchmarks and samples show; null without a tower
   const DataSettings& data;
   const EvalSettings& settings;
   MicroBatchLimits limits;

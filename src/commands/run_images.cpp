@@ -100,17 +100,20 @@ void prepare_images(ImageFeatures& features, const std::vector<LoadedDataset*>& 
 }
 
 std::vector<fs::path> evaluation_images(const RunConfig& config, const ScoredTasks& tasks) {
-  std::vector<fs::path> files(config.eval.sample_images.begin(), config.eval.sample_images.end());
+  std::set<fs::path> files(config.eval.sample_images.begin(), config.eval.sample_images.end());
   for (const auto& task : tasks) {
-    for (fs::path& file : task->images())
-      if (!file.empty()) files.push_back(std::move(file));
+    for (const fs::path& file : task->images())
+      if (!file.empty()) files.insert(file);
   }
-  return files;
+  return {files.begin(), files.end()};
 }
 
 void prepare_evaluation_images(ImageFeatures& features, const std::vector<fs::path>& files) {
   const auto bad = features.prepare(files, Looking("images of evaluations looked at"));
-  handle_bad_images(bad, files.size(), OnBadImage::fail);
+  if (bad.empty()) return;
+  throw DataError(
+      describe_bad_images(bad, files.size()) +
+      "\nevaluations show them (eval.sample_images, eval.tasks): mend them, or leave them out there");
 }
 
 }  // namespace excitor

@@ -35,11 +35,11 @@ std::vector<std::filesystem::path> images_of(const std::vector<const Dataset*>& 
 void prepare_images(ImageFeatures& features, const std::vector<LoadedDataset*>& data, const RunConfig& config,
                     const Tokenizer& tokenizer);
 
-/// The images that the benchmarks and samples of evaluations show.
+/// The images that the benchmarks and samples of evaluations show, each once.
 std::vector<std::filesystem::path> evaluation_images(const RunConfig& config, const ScoredTasks& tasks);
 
-/// Looks at the images that evaluations will show; with a cache: encodes them. Throws as prepare_images()
-/// with "fail": benchmarks have left out what they may before.
+/// Looks at the images that evaluations will show; with a cache: encodes them. Throws DataError that lists
+/// bad ones (benchmarks have left out before what they may), and Interrupted as prepare_images().
 void prepare_evaluation_images(ImageFeatures& features, const std::vector<std::filesystem::path>& files);
 
 }  // namespace excitor

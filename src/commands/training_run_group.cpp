@@ -32,6 +32,13 @@ std::string digest(const Dataset* dataset) {
   return fmt::format("{} examples with digest {:.16}", dataset->size(), hash.hex_digest());
 }
 
+/// How many samples a benchmark has, and which of them show an image.
+std::string digest(const ScoredTask& task) {
+  std::string shown;
+  for (const auto& image : task.images()) shown += image.empty() ? '-' : 'i';
+  return fmt::format("{} samples, images {:.16}", task.samples(), sha256_hex(shown));
+}
+
 /// Appends the settings one by one: "train.seed" and its value.
 void add_settings(const Json& settings, const std::string& path, Facts& facts) {
   for (const auto& [key, value] : settings.items()) {
@@ -98,6 +105,8 @@ Facts TrainingRun::facts() const {
   facts.emplace_back("the training data", digest(inputs_.train_data.get()));
   facts.emplace_back("the validation data", digest(inputs_.validation_data.get()));
   facts.emplace_back("the text for forgetting", digest(inputs_.held_out_data.get()));
+  for (const auto& task : *inputs_.tasks) facts.emplace_back("the benchmark " + task->name(), digest(*task));
+  facts.emplace_back("the number of sample images", std::to_string(config_.eval.sample_images.size()));
   return facts;
 }
 

@@ -74,7 +74,8 @@ void DataSettings::describe(Describer& d) {
                        "Images that are missing or can't be read. All are looked at before the first step. "
                        "fail: an error that lists them. skip: listed, counted, and their examples left out.");
   d.field("caption_instruction", caption_instruction,
-          "What the user asks about an image with a caption (formats caption, coco, karpathy).");
+          "What the user asks about an image with a caption (formats caption, coco, karpathy; also "
+          "eval.sample_images and captions of eval.tasks).");
   d.field("packing", packing,
           "Lay as many examples into a micro-batch as its token budget holds. The mathematics is the "
           "same either way.");

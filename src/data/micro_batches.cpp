@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include <excitor/data/sampler.h>
 
@@ -45,15 +46,22 @@ MicroBatches group(const std::vector<int64_t>& longest_first, int64_t max_exampl
 }  // namespace
 
 std::vector<int64_t> share_of_rank(std::span<const int64_t> global_batch, int64_t rank, int64_t world_size,
-                                   const Dataset& dataset) {
+                                   const Dataset& dataset, const MicroBatchLimits& limits) {
   if (world_size < 1 || rank < 0 || rank >= world_size) throw std::logic_error("share_of_rank: no such rank");
   if (world_size == 1) return {global_batch.begin(), global_batch.end()};
-  std::vector<int64_t> tokens(static_cast<size_t>(world_size));
+  const auto examples = static_cast<int64_t>(global_batch.size());
+  const int64_t most = limits.packing ? examples : (examples + world_size - 1) / world_size;
+  struct Load {
+    int64_t tokens = 0, examples = 0;
+  };
+  std::vector<Load> loads(static_cast<size_t>(world_size));
   std::vector<int64_t> share;
   for (const int64_t example : sorted_by_length(global_batch, dataset)) {
-    const auto least = std::ranges::min_element(tokens);
-    *least += dataset.tokens(example);
-    if (least - tokens.begin() == rank) share.push_back(example);
+    const auto least = std::ranges::min_element(
+        loads, {}, [&](const Load& load) { return std::pair(load.examples == most, load.tokens); });
+    least->tokens += dataset.tokens(example);
+    ++least->examples;
+    if (least - loads.begin() == rank) share.push_back(example);
   }
   return share;
 }
@@ -71,7 +79,7 @@ int64_t most_micro_batches(std::span<const int64_t> examples, int64_t world_size
                            const MicroBatchLimits& limits) {
   size_t most = 0;
   for (int64_t rank = 0; rank < world_size; ++rank) {
-    const std::vector<int64_t> share = share_of_rank(examples, rank, world_size, dataset);
+    const std::vector<int64_t> share = share_of_rank(examples, rank, world_size, dataset, limits);
     most = std::max(most, lay_into_micro_batches(share, dataset, limits).size());
   }
   return static_cast<int64_t>(most);

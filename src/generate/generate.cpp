@@ -59,7 +59,8 @@ Generation Generator::generate(const std::vector<TokenId>& prompt, const Samplin
   AnswerStream stream(settings.stop, sink);
   Generation generation;
   std::vector<TokenId> context = prompt, fresh = prompt;
-  for (int64_t n = 0; n < settings.max_new_tokens && StopSignals::requested() == 0; ++n) {
+  const auto is_stopped = [&] { return stops_on_signal && StopSignals::requested() != 0; };
+  for (int64_t n = 0; n < settings.max_new_tokens && !is_stopped(); ++n) {
     const TokenId id =
         sample_token(next_logits(*this, fresh, images, cache), context, settings, random.uniform());
     generation.token_ids.push_back(id);

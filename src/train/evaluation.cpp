@@ -25,7 +25,7 @@ void for_each_micro_batch(const SharedDataset& data, const Llama& model,
   const int64_t processes = data.communicator.size();
   std::vector<int64_t> all(data.dataset.size());
   std::iota(all.begin(), all.end(), 0);
-  const auto share = share_of_rank(all, data.communicator.rank(), processes, data.dataset);
+  const auto share = share_of_rank(all, data.communicator.rank(), processes, data.dataset, data.limits);
   const auto micro_batches = lay_into_micro_batches(share, data.dataset, data.limits);
   const ImageInput images{.features = data.images, .type = model.activation_type()};
   JoinedPasses passes(model.weights().gathers);

@@ -117,8 +117,8 @@ StepMetrics Trainer::step() {
 }
 
 void Trainer::forward_backward(StepMetrics& metrics) {
-  const std::vector<int64_t> share =
-      share_of_rank(metrics.examples, task_.communicator.rank(), task_.communicator.size(), task_.dataset);
+  const std::vector<int64_t> share = share_of_rank(metrics.examples, task_.communicator.rank(),
+                                                   task_.communicator.size(), task_.dataset, task_.limits);
   const BatchContent content = content_of(metrics.examples);
   do {
     const at::Tensor own_loss = accumulate(share, metrics);
@@ -210,7 +210,8 @@ std::vector<std::vector<int64_t>> Trainer::micro_batches_of_all(
     const std::vector<int64_t>& global_batch) const {
   std::vector<std::vector<int64_t>> all;
   for (int64_t rank = 0; rank < task_.communicator.size(); ++rank) {
-    const auto share = share_of_rank(global_batch, rank, task_.communicator.size(), task_.dataset);
+    const auto share =
+        share_of_rank(global_batch, rank, task_.communicator.size(), task_.dataset, task_.limits);
     for (auto& batch : lay_into_micro_batches(share, task_.dataset, task_.limits))
       all.push_back(std::move(batch));
   }

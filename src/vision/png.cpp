@@ -47,7 +47,7 @@ class PngDecoder {
   }
 
   /// `rows` are 3 bytes a pixel, or 2 of 16-bit grey. Reads to the end of the file, so that every checksum
-  /// is compared.
+  /// is compared where that is wanted.
   bool read_rows(std::vector<png_bytep>& rows) {
     if (setjmp(png_jmpbuf(png_))) return false;
     if (!is_grey_16_) ask_for_rgb();

@@ -14,7 +14,7 @@ constexpr size_t kSignature = 8;
 constexpr size_t kFrame = 12;            ///< of a chunk: length, type, checksum
 constexpr size_t kMostInBlock = 0xffff;  ///< bytes of a stored block of deflate (RFC 1951, 3.2.4)
 constexpr size_t kBlockHeader = 5;
-constexpr size_t kMostInChunk = 0x7fffffff;  ///< PNG (third edition), 5.3
+constexpr size_t kMostStored = 64 << 20;  ///< bytes of rows, which lie in memory twice on the way
 
 struct Chunk {
   std::string_view type;
@@ -114,7 +114,7 @@ void append_idat(std::vector<std::byte>& png, std::span<const std::byte> bytes) 
 
 std::optional<std::vector<std::byte>> store_pixels(std::span<const std::byte> content,
                                                    size_t filtered_bytes) {
-  if (filtered_bytes == 0 || filtered_bytes > kMostInChunk / 2) return std::nullopt;
+  if (filtered_bytes == 0 || filtered_bytes > kMostStored) return std::nullopt;
   std::optional<Parts> parts = read_parts(content);
   if (!parts) return std::nullopt;
   const auto rows = inflate(parts->pixels, filtered_bytes);

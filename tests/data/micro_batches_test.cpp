@@ -28,9 +28,9 @@ int64_t sum(const std::vector<int64_t>& values) {
 TEST(ShareOfRank, SharesMakeUpTheBatchAndAreEven) {
   const test::Lengths dataset({40, 60, 50, 30, 10, 70});
   const std::vector<int64_t> batch{5, 3, 1, 2, 0};  // 70, 30, 60, 50, 40 tokens
-  EXPECT_THAT(share_of_rank(batch, 0, 2, dataset), ElementsAre(5, 0, 3));
-  EXPECT_THAT(share_of_rank(batch, 1, 2, dataset), ElementsAre(1, 2));
-  EXPECT_EQ(share_of_rank(batch, 0, 1, dataset), batch);
+  EXPECT_THAT(share_of_rank(batch, 0, 2, dataset, {}), ElementsAre(5, 0, 3));
+  EXPECT_THAT(share_of_rank(batch, 1, 2, dataset, {}), ElementsAre(1, 2));
+  EXPECT_EQ(share_of_rank(batch, 0, 1, dataset, {}), batch);
 }
 
 TEST(ShareOfRank, NoShareIsMoreThanAThirdAboveWhatItNeedBe) {
@@ -43,7 +43,7 @@ TEST(ShareOfRank, NoShareIsMoreThanAThirdAboveWhatItNeedBe) {
     const int64_t least = std::max(*std::ranges::max_element(lengths), (sum(lengths) + 3) / 4);
     std::vector<int64_t> all;
     for (int64_t rank = 0; rank < 4; ++rank) {
-      const auto share = share_of_rank(batch, rank, 4, dataset);
+      const auto share = share_of_rank(batch, rank, 4, dataset, {});
       EXPECT_LE(3 * sum(tokens_of(share, dataset)), 4 * least + 3);
       all.insert(all.end(), share.begin(), share.end());
     }
@@ -51,10 +51,17 @@ TEST(ShareOfRank, NoShareIsMoreThanAThirdAboveWhatItNeedBe) {
   }
 }
 
+TEST(ShareOfRank, WithoutPackingNoneHasMoreExamplesThanItNeedHave) {
+  const test::Lengths dataset({500, 10, 11, 12});
+  const std::vector<int64_t> batch{0, 1, 2, 3};
+  EXPECT_THAT(share_of_rank(batch, 0, 2, dataset, {.packing = false}), ElementsAre(0, 1));
+  EXPECT_THAT(share_of_rank(batch, 1, 2, dataset, {.packing = false}), ElementsAre(3, 2));
+}
+
 TEST(ShareOfRank, ASmallBatchMayLeaveARankNothing) {
   const test::Lengths dataset({7});
-  EXPECT_THAT(share_of_rank(std::vector<int64_t>{0}, 1, 2, dataset), IsEmpty());
-  EXPECT_THROW(share_of_rank(std::vector<int64_t>{0}, 2, 2, dataset), std::logic_error);
+  EXPECT_THAT(share_of_rank(std::vector<int64_t>{0}, 1, 2, dataset, {}), IsEmpty());
+  EXPECT_THROW(share_of_rank(std::vector<int64_t>{0}, 2, 2, dataset, {}), std::logic_error);
 }
 
 TEST(MicroBatches, PackingFillsTheFirstThatFitsLongestFirst) {

@@ -282,3 +282,9 @@ def test_evaluations_with_images_need_a_tower(world):
     task = {"type": "captions", "path": write_references(world), "images": "images"}
     refused("train", world.config(entries=[{"path": "texts.json"}], vision=None, eval={"tasks": [task], "sample_images": ["coco.json"]}),
             words=["eval.tasks[0].images", "eval.sample_images", "section vision"])
+
+
+def test_check_looks_at_sample_images(world):
+    write_references(world)
+    done = run_excitor("check", world.config(eval={"sample_images": ["coco.json"]}), check=False)
+    assert done.returncode == 1 and "coco.json" in done.stdout and "eval.sample_images" in done.stdout and "NOT ready" in done.stdout

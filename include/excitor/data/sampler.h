@@ -49,17 +49,18 @@ class Sampler {
   std::vector<int64_t> order_;
 };
 
-/// The share of process `rank` of `world_size`, such that all have about as many tokens: the step takes as
-/// long as the process with most of them. Longest first, an example goes to the process with the fewest so
-/// far: no share is more than a third larger than the largest need be (Graham 1969).
-std::vector<int64_t> share_of_rank(std::span<const int64_t> global_batch, int64_t rank, int64_t world_size,
-                                   const Dataset& dataset);
-
 struct MicroBatchLimits {
   bool packing = true;
   int64_t max_examples = 1;  ///< of a micro-batch when not packing
   int64_t max_tokens = 512;  ///< of a micro-batch when packing; a longer example stands alone
 };
+
+/// The share of process `rank` of `world_size`, such that all have about as many tokens: the step takes as
+/// long as the process with most of them. Longest first, an example goes to the process with the fewest so
+/// far; with packing no share is more than a third larger than the largest need be (Graham 1969), without it
+/// no process gets more examples, and so micro-batches, than it need have.
+std::vector<int64_t> share_of_rank(std::span<const int64_t> global_batch, int64_t rank, int64_t world_size,
+                                   const Dataset& dataset, const MicroBatchLimits& limits);
 
 /// Lays examples into micro-batches: as many as fit the token budget (first fit, longest first), or
 /// max_examples each, sorted by length. The mathematics of a step does not depend on it.

@@ -36,9 +36,11 @@ struct Generator {
   const ModelBypass* bypass;  ///< null: the base
   const Tokenizer& tokenizer;
   std::vector<int64_t> end_ids = {};  ///< further ids that end an answer, beside the tokenizer's EOS
+  bool stops_on_signal = true;        ///< false: for processes that have to go on together
 
   /// Continues `prompt` (BOS included) until EOS (or one of end_ids), a stop string, max_new_tokens, or a
-  /// signal. `image`: the features [rows,width] that the bypass sees, or undefined; the base sees none.
+  /// signal (see stops_on_signal). `image`: the features [rows,width] that the bypass sees, or undefined; the
+  /// base sees none.
   Generation generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings,
                       const TextSink& sink = {}, const at::Tensor& image = {}) const;
 };
