@@ -69,6 +69,7 @@ const ImageEncoder& ImageViewer::encoder(const Session& session) {
   if (!encoder_) {
     encoder_.emplace(open_adapter_encoder(*session.adapter, session_options_.adapter,
                                           {.folder = options_.vision, .force = session_options_.force}));
+    encoder_->move_to(session.base.model.device());
   }
   return *encoder_;
 }

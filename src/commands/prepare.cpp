@@ -12,6 +12,7 @@
 
 #include <excitor/commands/run_config.h>
 #include <excitor/data/dataset.h>
+#include <excitor/device/device.h>
 #include <excitor/tokenizer/tokenizer.h>
 #include <excitor/util/error.h>
 #include <excitor/util/signals.h>
@@ -56,7 +57,9 @@ Json file_json(const std::string& use, const LoadedFile& file) {
 
 /// Encodes the images of the data and of evaluations, where the configuration has a tower and a cache for it.
 Json encode_images(const RunConfig& config, std::vector<LoadedDataset>& loaded, const Tokenizer& tokenizer) {
-  const auto features = make_image_features(open_tower(config), config);
+  ImageEncoder tower = open_tower(config);
+  tower.move_to(open_device(config.distributed.device).device);  // where the run's tower will compute
+  const auto features = make_image_features(std::move(tower), config);
   if (!features->cache_folder()) {
     throw ConfigError(
         "the features of images are not cached (vision.cache is false, or vision.random_resized_crop is "

@@ -25,6 +25,7 @@ void TrainingRun::choose_device() {
 
 void TrainingRun::load_data() {
   SharedInputs& inputs = shared_ ? *shared_ : inputs_;
+  if (tower_) tower_->move_to(device_.device);
   const std::string key = data_key(resolved_) + (tower_ ? tower_->key().dump() : "");
   if (inputs.data_key != key) {
     inputs.drop_data();

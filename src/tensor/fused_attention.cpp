@@ -72,11 +72,11 @@ int64_t block_length(int64_t heads, int64_t length) {
   return std::clamp(kScores / (heads * length), kLeast, kMost);
 }
 
-/// softmax(q kᵀ/√d + causal) of the queries that follow n - B earlier tokens. q [G,g·B,d], k [G,n,d], both in
-/// the scores' type -> [G,g·B,n].
+/// softmax(q kᵀ + causal) of the queries, divided by √d, that follow n - B earlier tokens. q [G,g·B,d],
+/// k [G,n,d], both in the scores' type -> [G,g·B,n].
 at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k, int64_t block) {
   const int64_t n = k.size(1);
-  at::Tensor scores = at::bmm(q, k.transpose(1, 2)).mul_(1 / std::sqrt(static_cast<double>(q.size(2))));
+  at::Tensor scores = at::bmm(q, k.transpose(1, 2));
   const at::Tensor later = at::ones({block, block}, q.options().dtype(at::kBool)).triu_(1);  // [B,B]
   scores.unflatten(1, {-1, block})
       .narrow(3, n - block, block)
@@ -93,7 +93,8 @@ class SegmentAttention {
                    int64_t i)
       : length_(segments.length(i)),
         block_(block_length(q.size(1), length_)),
-        q_(heads_first(q, segments, i, k.size(1), score_type(q))),
+        scale_(1 / std::sqrt(static_cast<double>(q.size(2)))),
+        q_(heads_first(q, segments, i, k.size(1), score_type(q)).mul(scale_)),
         k_(heads_first(k, segments, i, k.size(1), score_type(k))),
         v_(heads_first(v, segments, i, k.size(1), product_type(v))) {}
 
@@ -121,9 +122,7 @@ class SegmentAttention {
                         .v = at::zeros(v_.sizes(), q_.options())};
     for (int64_t begin = 0; begin < length_; begin += block_)
       add_block(begin, std::min(block_, length_ - begin), grad, gradients);
-    const double scale = 1 / std::sqrt(static_cast<double>(q_.size(3)));
-    gradients.q.mul_(scale);
-    gradients.k.mul_(scale);
+    gradients.q.mul_(scale_);
     return gradients;
   }
 
@@ -143,7 +142,8 @@ class SegmentAttention {
 
   int64_t length_;
   int64_t block_;
-  at::Tensor q_;      // [G,g,L,d] in the scores' type
+  double scale_;      // 1/√d
+  at::Tensor q_;      // [G,g,L,d] in the scores' type, times the scale
   at::Tensor k_, v_;  // [G,1,L,d] in the scores' type, in the products' type
 };
 

@@ -35,6 +35,28 @@ ClipTower::ClipTower(ClipVisionConfig config, ClipWeights weights, at::ScalarTyp
       type_(type),
       has_projection_(has_projection) {}
 
+void ClipTower::move_to(at::Device device) {
+  const auto move_tensor = [device](at::Tensor& tensor) { tensor = tensor.to(device); };
+  const auto move_norm = [&](LayerNormWeights& norm) {
+    move_tensor(norm.weight);
+    move_tensor(norm.bias);
+  };
+  const auto move_linear = [device](Linear& linear) {
+    const at::Tensor bias = linear.bias();
+    linear = Linear::dense(linear.weight().to(device), bias.defined() ? bias.to(device) : bias);
+  };
+  move_linear(weights_.patch_embedding);
+  move_tensor(weights_.class_embedding);
+  move_tensor(weights_.position_embedding);
+  for (LayerNormWeights* norm : {&weights_.pre_norm, &weights_.post_norm}) move_norm(*norm);
+  for (ClipBlockWeights& block : weights_.blocks) {
+    for (LayerNormWeights* norm : {&block.norm1, &block.norm2}) move_norm(*norm);
+    for (Linear* linear : {&block.q, &block.k, &block.v, &block.out, &block.fc1, &block.fc2})
+      move_linear(*linear);
+  }
+  if (has_projection_) move_linear(weights_.projection);
+}
+
 at::Tensor ClipTower::norm(const at::Tensor& x, const LayerNormWeights& weights) const {
   return at::layer_norm(x, {config_.hidden_size}, weights.weight, weights.bias, config_.layer_norm_eps);
 }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <excitor/tensor/device_copy.h>
 #include <excitor/tensor/dtype.h>
 #include <excitor/util/error.h>
 
@@ -82,20 +83,22 @@ Json ImageEncoder::key() const {
               {"dtype", dtype_name(type())},          {"preprocessing", how_.json()},
               {"features", feature_kind_name(kind_)}, {"layers", layers_}};
   if (how_.channels == ChannelOrder::bgr) key["image_channels"] = "bgr";
+  if (!device().is_cpu()) key["device"] = "gpu";  // which rounds otherwise than a CPU
   return key;
 }
 
 at::Tensor ImageEncoder::encode(const at::Tensor& pixels) const {
   const ClipTower& tower = loaded_.tower;
-  const auto states = tower.hidden_states(pixels.unsqueeze(0), layers_);  // [1,T,W] each
+  const at::Tensor image = copy_to_device(pixels, device()).unsqueeze(0);  // [1,3,S,S]
+  const auto states = tower.hidden_states(image, layers_);                 // [1,T,W] each
   if (kind_ == FeatureKind::class_tokens) {
     std::vector<at::Tensor> first;
     for (const at::Tensor& state : states) first.push_back(state.select(1, 0));  // [1,W]
-    return at::cat(first, 0);
+    return at::cat(first, 0).cpu();
   }
-  const at::Tensor tokens = states.front();
-  if (kind_ == FeatureKind::projected_tokens) return tower.project(tower.post_norm(tokens)).squeeze(0);
-  return tokens.squeeze(0).contiguous();
+  at::Tensor tokens = states.front();
+  if (kind_ == FeatureKind::projected_tokens) tokens = tower.project(tower.post_norm(tokens));
+  return tokens.squeeze(0).contiguous().cpu();
 }
 
 ImageEncoder open_image_encoder(const std::filesystem::path& folder, const EncoderOptions& options) {

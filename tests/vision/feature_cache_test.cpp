@@ -56,6 +56,21 @@ class FeatureCacheTest : public testing::Test {
   std::vector<BadImage> bad_;
 };
 
+TEST_F(FeatureCacheTest, ATowerThatWasMovedSeesTheSame) {
+  const fs::path file = pictures(1).front();
+  ImageEncoder moved = tiny_encoder();
+  moved.move_to(at::kCPU);
+  EXPECT_EQ(moved.key(), encoder_.key());
+  EXPECT_TRUE(at::equal(moved.encode(preprocess(read_image(file), moved.preprocessing())), uncached(file)));
+}
+
+TEST_F(FeatureCacheTest, KeepsFeaturesOfAGpuApart) {
+  ImageEncoder moved = tiny_encoder();
+  moved.move_to(at::kMeta);  // stands for any device that is no CPU: weights go there, nothing is computed
+  EXPECT_EQ(moved.device(), at::kMeta);
+  EXPECT_NE(FeatureCache(cache_folder_, moved).folder(), FeatureCache(cache_folder_, encoder_).folder());
+}
+
 TEST_F(FeatureCacheTest, HoldsWhatTheTowerComputesBitForBit) {
   const auto files = pictures(7);
   FeatureCache cache(cache_folder_, encoder_);

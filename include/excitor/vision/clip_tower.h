@@ -42,12 +42,15 @@ class ClipTower {
 
   const ClipVisionConfig& config() const { return config_; }
   at::ScalarType type() const { return type_; }  ///< of weights and activations
+  at::Device device() const { return weights_.class_embedding.device(); }
+  /// The weights go to `device`, which sees images from now on.
+  void move_to(at::Device device);
   bool has_projection() const { return has_projection_; }
   int64_t projection_width() const { return weights_.projection.out_features(); }  ///< P
 
   /// The states after each of `layers` (ascending; 0: before the first block, L: the last one's, as
   /// transformers' hidden_states), [N,T,W] each. Blocks above the highest layer are not run. pixels [N,3,S,S]
-  /// of any floating type.
+  /// of any floating type, on the tower's device.
   std::vector<at::Tensor> hidden_states(const at::Tensor& pixels, const std::vector<int64_t>& layers) const;
   /// The states after the last block, before the last norm: transformers' last_hidden_state. [N,T,W]
   at::Tensor last_hidden_state(const at::Tensor& pixels) const;

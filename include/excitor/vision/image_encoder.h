@@ -30,8 +30,9 @@ struct FeatureSettings {
   std::vector<int64_t> layers;
 };
 
-/// An image to a matrix of features, one image at a time on a CPU: what comes out is then a function of the
-/// image alone, whatever batch it was in, so a cached run equals one without a cache bit for bit.
+/// An image to a matrix of features, one image at a time: what comes out is then a function of the image and
+/// the kind of device alone, whatever batch it was in, so a cached run equals one without a cache bit for
+/// bit.
 class ImageEncoder {
  public:
   /// Throws ConfigError: a layer that the tower does not have, more than one for kinds of one layer, a
@@ -45,10 +46,13 @@ class ImageEncoder {
   FeatureKind kind() const { return kind_; }
   const std::vector<int64_t>& layers() const { return layers_; }  ///< ascending, from 0
   const std::string& tower_fingerprint() const { return loaded_.fingerprint; }
+  at::Device device() const { return loaded_.tower.device(); }
+  /// The tower computes on `device` from now on (after construction on the CPU).
+  void move_to(at::Device device) { loaded_.tower.move_to(device); }
   /// All that features depend on besides the image.
   Json key() const;
 
-  /// pixels [3,S,S] -> [rows,width] in the tower's type.
+  /// pixels [3,S,S] -> [rows,width] in the tower's type, both on the CPU.
   at::Tensor encode(const at::Tensor& pixels) const;
 
  private:
