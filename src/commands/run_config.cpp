@@ -160,8 +160,16 @@ void check_all(RunConfig& config, Problems& problems) {
   if (full && !config.method.adapter_path.empty())
     problems.add("method.adapter_path", "method full starts from no adapter; set model.path");
   if (!full && config.model.init)
-    problems.add("model.init",
-                 "random weights are trained with method full; an adapter beside them learns nothing");
+    log::warning(
+        "model.init: an adapter is trained beside random weights, which are not saved: it can be used only "
+        "by "
+        "runs with the same model.init and train.seed (method full trains and saves random weights)");
+  if (config.data.val_size == 0 && config.data.validation.empty()) {
+    const std::string lacks =
+        "needs an eval loss, and there is nothing to evaluate on: set data.val_size or data.validation";
+    if (config.eval.early_stopping_patience) problems.add("eval.early_stopping_patience", lacks);
+    if (config.checkpoint.load_best_model_at_end) problems.add("checkpoint.load_best_model_at_end", lacks);
+  }
 }
 
 }  // namespace
@@ -215,19 +223,24 @@ void add_contradictions(const Json& section, const std::string& folder, Method& 
   }
 }
 
+/// The text under `key`; "" where there is none.
+std::string text_of(const Json& section, const char* key) {
+  return section.contains(key) && section[key].is_string() ? section[key].get<std::string>() : std::string();
+}
+
+bool starts_from_adapter(const Json& method) {
+  return !text_of(method, "adapter_path").empty();
+}
+
 /// The method that the section's `type` names, or the adapter's with its settings when the section starts
 /// from one.
 std::shared_ptr<Method> choose_method(const Json& root, const fs::path& folder, MethodSettings& settings,
                                       Problems& problems) {
   const Json section =
       root.contains("method") && root["method"].is_object() ? root["method"] : Json::object();
-  const auto text = [&](const char* key) {
-    return section.contains(key) && section[key].is_string() ? section[key].get<std::string>()
-                                                             : std::string();
-  };
   std::shared_ptr<Method> method;
-  if (!text("adapter_path").empty()) {
-    std::string path = text("adapter_path");
+  if (starts_from_adapter(section)) {
+    std::string path = text_of(section, "adapter_path");
     make_absolute(path, folder);
     method = read_adapter_method(path).method;
     settings.type = method->name();
@@ -235,8 +248,8 @@ std::shared_ptr<Method> choose_method(const Json& root, const fs::path& folder, 
     return method;
   }
   const std::vector<std::string> names = method_names();
-  const bool known = std::find(names.begin(), names.end(), text("type")) != names.end();
-  return make_method(known ? text("type") : settings.type);
+  const std::string type = text_of(section, "type");
+  return make_method(std::find(names.begin(), names.end(), type) != names.end() ? type : settings.type);
 }
 
 /// Takes out of the section what is a setting of other methods only, so that a sweep over method.type alone
@@ -301,7 +314,7 @@ RunConfig read_run_config(Json json, const fs::path& file, Problems& problems, P
   RunConfig config;
   config.source = file.string();
   config.method.method = choose_method(json, folder, config.method, problems);
-  if (json.contains("method") && json["method"].is_object() && !json["method"].contains("adapter_path"))
+  if (json.contains("method") && json["method"].is_object() && !starts_from_adapter(json["method"]))
     set_aside_other_methods_settings(json["method"], *config.method.method);
   const auto describe = [&](Describer& d) { config.describe(d); };
   const auto known_paths = list_paths(describe);

@@ -51,6 +51,7 @@ void read_run_data(const RunConfig& config, Group& group, std::optional<ImageEnc
   const std::string& place = config.model.tokenizer.empty() ? config.model.path : config.model.tokenizer;
   inputs.tokenizer = load_tokenizer(place);
   const Tokenizer& tokenizer = *inputs.tokenizer;
+  inputs.data_sha256 = hash_run_data(config.data);
   LoadedDataset train = load_dataset(config.data.train, config.data, tokenizer), validation;
   std::vector<LoadedDataset*> all{&train};
   if (!config.data.validation.empty()) {
@@ -73,6 +74,12 @@ void read_run_data(const RunConfig& config, Group& group, std::optional<ImageEnc
     const DataFileSettings file{.path = config.eval.forgetting->path, .format = "text"};
     inputs.held_out_data = load_dataset({file}, config.data, tokenizer).dataset;
   }
+}
+
+std::string hash_run_data(const DataSettings& data) {
+  std::vector<DataFileSettings> files = data.train;
+  files.insert(files.end(), data.validation.begin(), data.validation.end());
+  return hash_contents(files, data.cache_dir);
 }
 
 void check_what_data_train(const RunConfig& config, const Dataset& data, const ParameterSet& parameters) {

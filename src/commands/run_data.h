@@ -17,6 +17,9 @@ namespace excitor {
 void read_run_data(const RunConfig& config, Group& group, std::optional<ImageEncoder> tower,
                    SharedInputs& inputs);
 
+/// hash_contents() of the files to train and to validate on.
+std::string hash_run_data(const DataSettings& data);
+
 /// Says which parameters no batch of the data trains; throws ConfigError for data that train none.
 void check_what_data_train(const RunConfig& config, const Dataset& data, const ParameterSet& parameters);
 

@@ -18,8 +18,8 @@
 namespace excitor {
 
 /// The tower of the section `vision`, on the CPU, for the features that the method takes; the method's
-/// settings then hold their shape. Throws as open_image_encoder(), and ConfigError for a tower of another shape than that of the
-/// adapter that the run starts from.
+/// settings then hold their shape. Throws as open_image_encoder(), and ConfigError for a tower of another
+/// shape than that of the adapter that the run starts from.
 ImageEncoder open_tower(const RunConfig& config);
 
 /// Features by that tower, cached as the configuration says.

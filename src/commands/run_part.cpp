@@ -1,5 +1,8 @@
 #include "run_part.h"
 
+#include <algorithm>
+#include <array>
+#include <map>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -7,27 +10,44 @@
 namespace excitor {
 namespace {
 
-constexpr const char* kEvaluation = "evaluation";
-constexpr const char* kRung = "rung";
+constexpr std::array kUnfinished{"nothing", "evaluation", "tasks", "rung"};
 
 Unfinished parse_unfinished(const std::string& word) {
-  return word == kEvaluation ? Unfinished::evaluation
-         : word == kRung     ? Unfinished::rung
-                             : Unfinished::nothing;
+  const auto found = std::ranges::find(kUnfinished, word);
+  return found == kUnfinished.end() ? Unfinished::nothing
+                                    : static_cast<Unfinished>(found - kUnfinished.begin());
 }
 
 }  // namespace
 
 Json ResumeState::json() const {
   Json json = {{"bad_steps_in_a_row", bad_steps_in_a_row}};
-  if (unfinished != Unfinished::nothing)
-    json["unfinished"] = unfinished == Unfinished::rung ? kRung : kEvaluation;
+  if (unfinished != Unfinished::nothing) json["unfinished"] = kUnfinished.at(static_cast<size_t>(unfinished));
   if (best.eval_loss) {
     json.update({{"best_eval_loss", *best.eval_loss},
                  {"best_step", best.step},
                  {"evaluations_since_best", best.evaluations_since}});
   }
   return json;
+}
+
+Json Origins::json() const {
+  return {{"base_fingerprint", base_fingerprint},
+          {"tokenizer_sha256", tokenizer_sha256},
+          {"data_sha256", data_sha256}};
+}
+
+std::vector<std::string> Origins::differences(const Json& recorded) const {
+  const std::map<std::string, std::string> words{
+      {"base_fingerprint", "the weights of the base model"},
+      {"tokenizer_sha256", "the tokenizer"},
+      {"data_sha256", "the files of data.train or data.validation"}};
+  std::vector<std::string> different;
+  for (const auto& [key, value] : json().items()) {
+    const std::string found = recorded.value(key, "");
+    if (!found.empty() && value != "" && value != found) different.push_back(words.at(key));
+  }
+  return different;
 }
 
 ResumeState ResumeState::from_json(const Json& json) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <excitor/util/json.h>
@@ -25,8 +26,24 @@ struct RunPart {
 
 enum class RunOutcome { finished, paused };
 
-/// What a run that was stopped while it was being evaluated has still to do.
-enum class Unfinished { nothing, evaluation, rung };
+/// What a run that ended while it was being evaluated has still to do.
+enum class Unfinished {
+  nothing,
+  evaluation,  ///< all of an evaluation
+  tasks,       ///< its benchmarks; its loss has been judged
+  rung
+};
+
+/// What a run computes from besides its configuration: a continuation must find the same.
+struct Origins {
+  std::string base_fingerprint;
+  std::string tokenizer_sha256;
+  std::string data_sha256;  ///< hash_contents() of data.train and data.validation
+
+  Json json() const;
+  /// Those that differ, in words; what one of them lacks is not compared.
+  std::vector<std::string> differences(const Json& recorded) const;
+};
 
 /// What a checkpoint keeps of a run besides its tensors.
 struct ResumeState {

@@ -31,7 +31,8 @@ struct SharedInputs {
   std::string base_key;  ///< settings that the base depends on
   std::shared_ptr<LoadedModel> base;
 
-  std::string data_key;  ///< settings that the data depend on
+  std::string data_key;     ///< settings that the data depend on
+  std::string data_sha256;  ///< hash_contents() of the files to train and to validate on
   std::shared_ptr<Tokenizer> tokenizer;
   std::shared_ptr<Dataset> train_data;
   std::shared_ptr<Dataset> validation_data;  ///< may be empty

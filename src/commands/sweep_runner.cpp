@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/device/device.h>
+#include <excitor/model/checkpoint.h>
+#include <excitor/report/run_history.h>
 #include <excitor/report/run_summary.h>
 #include <excitor/report/sweep_report.h>
 #include <excitor/train/run_folder.h>
@@ -19,6 +21,8 @@
 #include <excitor/util/signals.h>
 
 #include "halving.h"
+#include "run_data.h"
+#include "run_part.h"
 
 namespace excitor {
 namespace {
@@ -68,6 +72,15 @@ PoolPlaces places_for(const SweepPlan& plan) {
                     config.source, places.processes, gpus));
   places.processes = std::min<int64_t>(places.processes, std::ssize(plan.runs));
   return places;
+}
+
+/// What a run of this configuration would be computed from; random weights are as good as their settings.
+Origins origins_of(const RunConfig& config) {
+  Origins origins{.data_sha256 = hash_run_data(config.data)};
+  if (config.model.init) return origins;
+  const LlamaConfig shape = config.model.shape();
+  origins.base_fingerprint = base_fingerprint(open_weights(config.model.path, shape), weight_shapes(shape));
+  return origins;
 }
 
 /// Waits for a process of a killed sweep that is still saving its checkpoint.
@@ -151,8 +164,27 @@ void SweepRunner::gather() {
     wait_until_free(folder_of(row));
     look_at(row);
   }
+  check_same_origins();
   if (const int64_t finished = count("finished"); finished > 0)
     log::info(fmt::format("{} of {} points are finished already", finished, rows_.size()));
+}
+
+void SweepRunner::check_same_origins() const {
+  std::map<std::string, Origins> now;  // of runs that share base and data
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    const fs::path folder = folder_of(rows_[i]);
+    if (rows_[i].state == "waiting" || !fs::exists(folder / "metrics.jsonl")) continue;
+    const Json start = read_run_history(folder / "metrics.jsonl").json().at("start");
+    if (!start.is_object()) continue;
+    const auto [origins, is_new] = now.try_emplace(plan_.runs[i].inputs_keys);
+    if (is_new) origins->second = origins_of(plan_.runs[i].config);
+    const std::vector<std::string> different = origins->second.differences(start);
+    if (different.empty()) continue;
+    throw ConfigError(
+        fmt::format("{}: since point {} was trained {} changed, and points of different origins can't be "
+                    "ranked; choose another output_dir, or bring back what it was trained with",
+                    folder.string(), rows_[i].point, fmt::join(different, " and ")));
+  }
 }
 
 void SweepRunner::look_at(SweepRow& row) const {

@@ -35,6 +35,8 @@ class SweepRunner {
   void gather();
   std::filesystem::path folder_of(const SweepRow& row) const;
   void look_at(SweepRow& row) const;
+  /// Throws ConfigError when points were trained on another base or other data than those that are there now.
+  void check_same_origins() const;
   void run_all();
   /// All points to that rung (those that are not there yet), then those that are behind are dropped.
   void climb(size_t rung);

@@ -67,6 +67,7 @@ RunOutcome TrainingRun::run(const RunPart& part) {
 
 RunOutcome TrainingRun::load_and_train() {
   share_cores();
+  examined_ = folder_.content();
   const int64_t first_step =
       std::stoll(group_.from_first("step", [this] { return std::to_string(examine_output_dir()); }));
   if (is_first()) folder_.check_writable();
@@ -86,8 +87,11 @@ RunOutcome TrainingRun::load_and_train() {
     return train(*trainer);
   } catch (const CommunicationError& error) {
     throw CommunicationError(error.what() + save_what_is_done(*trainer));
-  } catch (...) {
+  } catch (const Interrupted&) {
     write_report();
+    throw;
+  } catch (...) {
+    if (const std::string told = save_what_is_done(*trainer); !told.empty()) log::error("an error" + told);
     throw;
   }
 }
@@ -96,8 +100,15 @@ void TrainingRun::begin_folder(int64_t first_step) {
   make_writable_folder(folder_.path());
   if (!is_first()) return log::open_file(folder_.path() / fmt::format("log-rank-{}.txt", group_.rank()));
   lock_.emplace(folder_.path());
+  if (folder_.content() != examined_) {
+    throw ConfigError(fmt::format(
+        "output_dir {}: another run has been at work there while this one was loading; start again to go on "
+        "from what it left",
+        folder_.path().string()));
+  }
   folder_.begin(resolved_);
   folder_.cut_metrics(first_step);
+  restore_best(first_step > 0 ? folder_.checkpoints().folder_of(first_step) : std::filesystem::path());
   log::open_file(folder_.log_file());
   record_.emplace(folder_, config_.logging.tensorboard);
 }
@@ -180,9 +191,10 @@ RunOutcome TrainingRun::train(Trainer& trainer) {
   make_evaluation();
   const int64_t first_step = trainer.steps_done();
   if (is_first()) progress_.emplace(trainer.total_steps(), first_step);
-  if (first_step == 0 || state_.unfinished == Unfinished::evaluation) evaluate(trainer);
-  if (state_.unfinished != Unfinished::nothing && is_at_rung(trainer)) evaluate_rung(trainer);
-  state_.unfinished = Unfinished::nothing;
+  const Unfinished unfinished = state_.unfinished;
+  if (first_step == 0 || unfinished == Unfinished::evaluation || unfinished == Unfinished::tasks)
+    evaluate(trainer);
+  if (unfinished != Unfinished::nothing && is_at_rung(trainer)) evaluate_rung(trainer);
   probe_memory(trainer);
   last_save_ = std::chrono::steady_clock::now();
   StepProfile profile(is_first() ? config_.logging.profile : std::nullopt, folder_.path() / "trace.json");
@@ -257,7 +269,7 @@ void TrainingRun::check_finite(const StepMetrics& s) {
   log::warning(
       fmt::format("step {}: loss or gradients are not finite; the update is left out. Its examples: {}",
                   s.step, join_first(origins, 32)));
-  if (state_.bad_steps_in_a_row == config_.train.max_nonfinite_steps) {
+  if (state_.bad_steps_in_a_row >= config_.train.max_nonfinite_steps) {
     throw CheckpointError(fmt::format(
         "step {}: loss or gradients were not finite {} times in a row (train.max_nonfinite_steps); lower "
         "train.learning_rate, or use train.precision=fp32",
@@ -323,6 +335,7 @@ Json TrainingRun::start_event(const Trainer& trainer) const {
           {"activation_dtype", dtype_name(inputs_.base->model.activation_type())},
           {"base_fingerprint", inputs_.base->fingerprint},
           {"tokenizer_sha256", inputs_.tokenizer->sha256()},
+          {"data_sha256", inputs_.data_sha256},
           {"config_sha256", sha256_hex(resolved_.dump())},
           {"device", device_.device.str()},
           {"processes", group_.size()},
@@ -334,6 +347,12 @@ Json TrainingRun::start_event(const Trainer& trainer) const {
 
 double TrainingRun::seconds() const {
   return seconds_since_process_start() - began_;
+}
+
+Origins TrainingRun::origins() const {
+  return {.base_fingerprint = inputs_.base->fingerprint,
+          .tokenizer_sha256 = inputs_.tokenizer->sha256(),
+          .data_sha256 = inputs_.data_sha256};
 }
 
 AdapterOrigin TrainingRun::origin() const {

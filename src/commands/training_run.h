@@ -43,12 +43,15 @@ class TrainingRun {
   RunOutcome load_and_train();
   /// What lies in output_dir, and the step to go on from: 0, or that of the newest intact checkpoint.
   int64_t examine_output_dir() const;
+  /// Throws CheckpointError when the checkpoint's base, tokenizer or data were others.
+  void check_same_origins(const Json& recorded) const;
   /// Throws ConfigError when the checkpoint's steps hold another number of examples than this run's.
   void check_same_steps(int64_t step) const;
   void share_cores() const;
   /// Waits for all processes, makes sure that they do the same, and connects them.
   void join();
   Facts facts() const;
+  /// Locks output_dir. Throws ConfigError when another run has been at work there since it was examined.
   void begin_folder(int64_t first_step);
   /// The values of rank 0, in all processes.
   void broadcast_parameters() const;
@@ -75,7 +78,8 @@ class TrainingRun {
   RunOutcome train(Trainer& trainer);
   void make_evaluation();
   void finish(const Trainer& trainer, int64_t first_step, int64_t tokens);
-  /// After another process failed: the steps done so far are kept. Returns what to tell.
+  /// Before an error ends the run: keeps the steps done so far, in rank 0. Returns what to tell. Never
+  /// throws.
   std::string save_what_is_done(const Trainer& trainer);
   /// To metrics.jsonl, in rank 0.
   void record(const Json& event, std::string_view group);
@@ -96,8 +100,8 @@ class TrainingRun {
   int64_t peak_memory() const;
   void evaluate(const Trainer& trainer);
   void record_health(const Trainer& trainer);
-  /// The benchmarks into an event; a signal meanwhile leaves a checkpoint that says what is `unfinished`.
-  void score_tasks(const Trainer& trainer, Unfinished unfinished, Json& event, std::string& text);
+  /// The benchmarks into an event; a signal meanwhile leaves a checkpoint that says what is unfinished.
+  void score_tasks(const Trainer& trainer, Json& event, std::string& text);
   bool tasks_are_due(const Trainer& trainer) const;
   bool is_at_rung(const Trainer& trainer) const;
   bool is_paused(const Trainer& trainer) const;
@@ -107,6 +111,10 @@ class TrainingRun {
   void write_report() const;
   /// Keeps the adapter when this loss is the lowest so far.
   void judge(double eval_loss, int64_t step);
+  /// The adapter as it is now into best/. A failure is an error in the log; the run goes on.
+  void save_best(int64_t step) const;
+  /// best/ as it was when the checkpoint was written; nothing without one (a run that starts anew).
+  void restore_best(const std::filesystem::path& checkpoint) const;
   bool evaluation_is_due(const Trainer& trainer, int64_t step) const;
   bool should_stop_early() const;
   void save_checkpoint(const Trainer& trainer);
@@ -117,11 +125,13 @@ class TrainingRun {
 
   Json start_event(const Trainer& trainer) const;
   AdapterOrigin origin() const;
+  Origins origins() const;
 
   RunConfig config_;
   Group group_;
   Json resolved_;
   RunFolder folder_;
+  FolderContent examined_;          ///< output_dir as this run found it
   std::optional<FolderLock> lock_;  ///< of rank 0
   ComputeDevice device_;
   std::unique_ptr<Communicator> communicator_;

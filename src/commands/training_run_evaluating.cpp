@@ -59,18 +59,21 @@ bool TrainingRun::tasks_are_due(const Trainer& trainer) const {
 void TrainingRun::evaluate(const Trainer& trainer) {
   const int64_t step = trainer.steps_done();
   communicator_->begin(fmt::format("the evaluation after step {}", step));
-  const bool is_repeated = state_.unfinished == Unfinished::evaluation;  // all but the tasks was done before
+  const bool is_judged = state_.unfinished == Unfinished::tasks;
+  if (!is_judged) state_.unfinished = Unfinished::evaluation;
   std::string text;
   Json event = evaluation_->measure(step, text);
-  if (event.contains("eval_loss") && !is_repeated) judge(event["eval_loss"].get<double>(), step);
-  if (tasks_are_due(trainer)) score_tasks(trainer, Unfinished::evaluation, event, text);
+  if (event.contains("eval_loss") && !is_judged) judge(event["eval_loss"].get<double>(), step);
+  state_.unfinished = Unfinished::tasks;
+  if (tasks_are_due(trainer)) score_tasks(trainer, event, text);
+  state_.unfinished = Unfinished::nothing;
   if (event.size() > kKeysOfNoFigure) {
     record(event, "eval");
     evaluated_step_ = step;
     clear_progress();
     log::info(text);
   }
-  if (!is_repeated) record_health(trainer);
+  record_health(trainer);
   write_report();
 }
 
@@ -80,7 +83,7 @@ void TrainingRun::record_health(const Trainer& trainer) {
     record(evaluation_->health(trainer.steps_done(), trainer.gradient_norms()), "health");
 }
 
-void TrainingRun::score_tasks(const Trainer& trainer, Unfinished unfinished, Json& event, std::string& text) {
+void TrainingRun::score_tasks(const Trainer& trainer, Json& event, std::string& text) {
   try {
     evaluation_->score_tasks(event, text);
   } catch (const Interrupted& stop) {
@@ -88,9 +91,6 @@ void TrainingRun::score_tasks(const Trainer& trainer, Unfinished unfinished, Jso
     const int signal = stop.exit_code() - 128;
     const int64_t step = trainer.steps_done();
     if (step == 0) throw Interrupted("stopped before the first step; the same command starts anew", signal);
-    const bool is_repeated = state_.unfinished == Unfinished::evaluation;
-    if (unfinished == Unfinished::evaluation && !is_repeated) record_health(trainer);
-    state_.unfinished = unfinished;
     save_or_warn(trainer, /*must_save=*/true);
     throw Interrupted(fmt::format("stopped while step {} was evaluated; the same command goes on from {}",
                                   step, folder_.checkpoints().folder_of(step).string()),
@@ -105,7 +105,19 @@ void TrainingRun::judge(double eval_loss, int64_t step) {
     return;
   }
   state_.best = {.eval_loss = eval_loss, .step = step, .evaluations_since = 0};
-  if (step > 0 && is_first()) save_weights(folder_.best_folder());
+  // The start is kept only where it may become the result.
+  if (is_first() && (step > 0 || config_.checkpoint.load_best_model_at_end)) save_best(step);
+}
+
+void TrainingRun::save_best(int64_t step) const {
+  try {
+    save_weights(folder_.best_folder());
+  } catch (const IoError& error) {
+    log::error(fmt::format("step {}: has the lowest eval loss, but could not be kept in best/: {}", step,
+                           error.what()));
+    std::error_code ignored;  // what is there is of an earlier step
+    std::filesystem::remove_all(folder_.best_folder(), ignored);
+  }
 }
 
 bool TrainingRun::is_at_rung(const Trainer& trainer) const {
@@ -122,10 +134,12 @@ bool TrainingRun::is_paused(const Trainer& trainer) const {
 void TrainingRun::evaluate_rung(const Trainer& trainer) {
   const int64_t step = trainer.steps_done();
   if (evaluated_step_ == step && (inputs_.tasks->empty() || tasks_are_due(trainer))) return;
+  state_.unfinished = Unfinished::rung;
   std::string text;
   Json event = evaluation_->measure(step, text);
   event["event"] = "rung";
-  if (!inputs_.tasks->empty()) score_tasks(trainer, Unfinished::rung, event, text);
+  if (!inputs_.tasks->empty()) score_tasks(trainer, event, text);
+  state_.unfinished = Unfinished::nothing;
   record(event, "rung");
   clear_progress();
   log::info(text + " (rung)");

@@ -31,6 +31,10 @@ at::Tensor load_like(const SafetensorsFile& file, const std::string& name, at::I
 
 void TrainingRun::restore(Trainer& trainer, int64_t step) {
   const auto folder = folder_.checkpoints().folder_of(step);
+  const Json recorded =
+      Json::parse(group_.from_first("state", [&] { return read_json_file(folder / "state.json").dump(); }));
+  check_same_origins(recorded);
+  state_ = ResumeState::from_json(recorded);
   std::vector<NamedTensor> state = trainer.state();
   if (is_first()) {
     const auto values = SafetensorsFile::open(folder / "adapter" / "adapter_model.safetensors");
@@ -46,8 +50,24 @@ void TrainingRun::restore(Trainer& trainer, int64_t step) {
     communicator_->broadcast(shared[name], 0);
   }
   trainer.resume(step, [&](const std::string& name) { return shared.at(name); });
-  state_ = ResumeState::from_json(
-      Json::parse(group_.from_first("state", [&] { return read_json_file(folder / "state.json").dump(); })));
+}
+
+void TrainingRun::check_same_origins(const Json& recorded) const {
+  const std::vector<std::string> different = origins().differences(recorded);
+  if (different.empty()) return;
+  throw CheckpointError(fmt::format(
+      "output_dir {} holds this run, stopped; since then {} changed, so it can't go on. Bring back what it "
+      "was "
+      "trained with, or train on from its adapter in another output_dir: method.adapter_path={}",
+      folder_.path().string(), fmt::join(different, " and "),
+      (folder_.checkpoints().folder_of(recorded.at("step").get<int64_t>()) / "adapter").string()));
+}
+
+void TrainingRun::restore_best(const std::filesystem::path& checkpoint) const {
+  std::error_code none;
+  std::filesystem::remove_all(folder_.best_folder(), none);
+  if (!checkpoint.empty() && std::filesystem::exists(checkpoint / "best"))
+    link_folder(checkpoint / "best", folder_.best_folder());
 }
 
 void TrainingRun::save_if_due(const Trainer& trainer, const StepRequests& requests) {
@@ -89,23 +109,32 @@ void TrainingRun::save_or_warn(const Trainer& trainer, bool must_save) {
 }
 
 std::string TrainingRun::save_what_is_done(const Trainer& trainer) {
-  if (!is_first() || trainer.steps_done() == 0) return {};
+  if (!is_first()) return {};
   clear_progress();
-  save_checkpoint(trainer);
   write_report();
-  return fmt::format("; stopped after step {}; the same command goes on from {}", trainer.steps_done(),
-                     folder_.checkpoints().folder_of(trainer.steps_done()).string());
+  const int64_t step = trainer.steps_done();
+  if (step == 0) return {};
+  try {
+    save_checkpoint(trainer);
+  } catch (const std::exception& error) {
+    return fmt::format("; stopped after step {}, which could not be saved: {}", step, error.what());
+  }
+  return fmt::format("; stopped after step {}; the same command goes on from {}", step,
+                     folder_.checkpoints().folder_of(step).string());
 }
 
 void TrainingRun::save_checkpoint(const Trainer& trainer) {
   const CheckpointStore checkpoints = folder_.checkpoints();
   Json state = state_.json();
+  state.update(origins().json());
   state.update({{"step", trainer.steps_done()},
                 {"examples_per_step", config_.train.examples_per_step(group_.size())}});
   checkpoints.save(trainer.steps_done(), [&](const std::filesystem::path& temporary) {
     save_adapter(temporary / "adapter", *config_.method.method, parameters_, origin());
     write_safetensors(temporary / "optimizer.safetensors", trainer.state());
     write_file_atomically(temporary / "state.json", state.dump(2) + "\n");
+    if (std::filesystem::exists(folder_.best_folder()))
+      link_folder(folder_.best_folder(), temporary / "best");
   });
   checkpoints.remove_old(config_.checkpoint.save_total_limit);
 }
@@ -127,7 +156,8 @@ std::filesystem::path TrainingRun::result_folder() const {
 
 void TrainingRun::save_result() const {
   const std::filesystem::path best = folder_.best_folder();
-  if (config_.checkpoint.load_best_model_at_end && std::filesystem::exists(best)) {
+  const bool takes_best = config_.checkpoint.load_best_model_at_end;
+  if (takes_best && std::filesystem::exists(best)) {
     write_folder_atomically(result_folder(), [&](const std::filesystem::path& temporary) {
       std::filesystem::copy(
           best, temporary,
@@ -135,8 +165,10 @@ void TrainingRun::save_result() const {
     });
     log::info(fmt::format("the result is that of step {}, eval loss {:.4f}", state_.best.step,
                           *state_.best.eval_loss));
+    if (state_.best.step == 0) log::warning("no step was better than the start, so the result is the start");
   } else {
     save_weights(result_folder());
+    if (takes_best) log::warning("the result is the last state: what had the lowest eval loss was not kept");
   }
   log::info(fmt::format("the {} lies in {}", result_folder().filename().string(), result_folder().string()));
 }

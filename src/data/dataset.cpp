@@ -10,7 +10,9 @@
 
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
+#include <excitor/util/sha256.h>
 
+#include "file_hash.h"
 #include "file_tokeniser.h"
 #include "memory_dataset.h"
 #include "row_errors.h"
@@ -125,6 +127,14 @@ LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const Dat
   loaded.dataset = std::make_unique<JoinedDataset>(std::move(parts));
   require_examples(loaded, settings);
   return loaded;
+}
+
+std::string hash_contents(const std::vector<DataFileSettings>& files, const std::string& cache_dir) {
+  const auto folder = cache_folder(cache_dir);
+  std::string hashes;
+  for (const DataFileSettings& file : files)
+    hashes += folder ? remembered_hash(file.path, *folder / "files") : hash_file(file.path);
+  return sha256_hex(hashes);
 }
 
 void leave_out_images(LoadedDataset& loaded, const std::set<std::string>& images,

@@ -26,7 +26,8 @@ void Progress::update(const StepMetrics& metrics) {
   constexpr double kMemory = 0.9;  // of the running mean of the loss
   const bool first = tokens_ == 0;
   tokens_ += metrics.tokens;
-  loss_average_ = first ? metrics.loss : kMemory * loss_average_ + (1 - kMemory) * metrics.loss;
+  if (metrics.is_finite)
+    loss_average_ = loss_average_ ? kMemory * *loss_average_ + (1 - kMemory) * metrics.loss : metrics.loss;
   const bool last = metrics.step == total_steps_;
   if (terminal_) {
     std::fprintf(stderr, "\r\033[K%s%s", bar(metrics).c_str(), last ? "\n" : "");
@@ -51,8 +52,9 @@ std::string Progress::bar(const StepMetrics& metrics) const {
   std::string picture;
   for (int64_t i = 0; terminal_ && i < width; ++i) picture += i < filled ? "█" : "░";
   return fmt::format("{}{}step {}/{}  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  {} left", picture,
-                     terminal_ ? " " : "", metrics.step, total_steps_, loss_average_, metrics.learning_rate,
-                     static_cast<double>(tokens_) / std::max(elapsed, 1e-9), duration(left));
+                     terminal_ ? " " : "", metrics.step, total_steps_, loss_average_.value_or(metrics.loss),
+                     metrics.learning_rate, static_cast<double>(tokens_) / std::max(elapsed, 1e-9),
+                     duration(left));
 }
 
 }  // namespace excitor

@@ -159,4 +159,13 @@ void write_folder_atomically(const fs::path& path,
   sync_folder(folder_of(target));
 }
 
+void link_folder(const fs::path& folder, const fs::path& path) {
+  constexpr auto kOver = fs::copy_options::recursive | fs::copy_options::overwrite_existing;
+  write_folder_atomically(path, [&](const fs::path& temporary) {
+    std::error_code no_links;
+    fs::copy(folder, temporary, fs::copy_options::recursive | fs::copy_options::create_hard_links, no_links);
+    if (no_links) fs::copy(folder, temporary, kOver);
+  });
+}
+
 }  // namespace excitor

@@ -70,6 +70,11 @@ enum class CacheUse { when_large, always };
 LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const DataSettings& settings,
                            const Tokenizer& tokenizer, CacheUse cache_use = CacheUse::when_large);
 
+/// SHA-256 of the content of all `files`, one after another. Hashes of large files are remembered in the
+/// cache's folder while the files stay as they are. Throws IoError, and DataError for a file that changes
+/// meanwhile.
+std::string hash_contents(const std::vector<DataFileSettings>& files, const std::string& cache_dir);
+
 /// Leaves out the examples that show one of `images`; the reports count them. `ends`: tokens that end an
 /// answer. Throws DataError when no example is left.
 void leave_out_images(LoadedDataset& loaded, const std::set<std::string>& images,

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <excitor/train/trainer.h>
@@ -26,7 +27,7 @@ class Progress {
   bool terminal_;
   Clock::time_point begin_ = Clock::now();
   Clock::time_point last_line_{};
-  double loss_average_ = 0;
+  std::optional<double> loss_average_;  ///< of finite steps; none yet
   int64_t tokens_ = 0;
 };
 

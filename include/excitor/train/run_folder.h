@@ -17,6 +17,14 @@ namespace excitor {
 enum class RunState { none, unfinished, finished };
 
 /// The files of one run. Nothing is created before begin().
+/// What tells one state of a run's folder from another.
+struct FolderContent {
+  RunState state = RunState::none;
+  std::vector<int64_t> checkpoints = {};  ///< their steps
+
+  bool operator==(const FolderContent&) const = default;
+};
+
 class RunFolder {
  public:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
@@ -31,6 +39,7 @@ class RunFolder {
 
   /// none: absent or without files of a run; finished: metrics.jsonl has an "end".
   RunState state() const;
+  FolderContent content() const { return {.state = state(), .checkpoints = checkpoints().steps()}; }
   /// config.json of the run that lies here.
   Json recorded_config() const;
 

@@ -65,6 +65,10 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 void write_folder_atomically(const std::filesystem::path& path,
                              const std::function<void(const std::filesystem::path& temporary)>& fill);
 
+/// `folder` again under `path`, complete or not at all: hard links to its files, or copies where the file
+/// system has none. For folders whose files are replaced, never changed. Throws IoError.
+void link_folder(const std::filesystem::path& folder, const std::filesystem::path& path);
+
 /// mkdir -p; throws IoError when a part can't be made or the folder can't be written to.
 void make_writable_folder(const std::filesystem::path& path);
 
