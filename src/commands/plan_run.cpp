@@ -46,7 +46,9 @@ MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dat
                       .visual_width = visual ? visual->visual_width.value_or(0) : 0,
                       .recompute_layers = config.train.gradient_checkpointing,
                       .base_trains = method.trains_whole_model(),
-                      .base_parts = config.distributed.shard_base ? processes : 1});
+                      .base_parts = config.distributed.shard_base ? processes : 1,
+                      .processes = processes,
+                      .device = device});
 }
 
 }  // namespace excitor

@@ -43,7 +43,8 @@ std::vector<std::string> Origins::differences(const Json& recorded) const {
       {"tokenizer_sha256", "the tokenizer"},
       {"data_sha256", "the files of data.train or data.validation"}};
   std::vector<std::string> different;
-  for (const auto& [key, value] : json().items()) {
+  const Json own = json();
+  for (const auto& [key, value] : own.items()) {
     const std::string found = recorded.value(key, "");
     if (!found.empty() && value != "" && value != found) different.push_back(words.at(key));
   }

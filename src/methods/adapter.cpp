@@ -42,7 +42,7 @@ class AdapterBypass : public LayerwiseBypass {
     visual_.check_images(images);
     return std::make_shared<PromptCache>(
         layers_, visual_rows(images, [&](const at::Tensor& features) {
-          return visual_linear(parameters_, kVisualProjection, features.reshape({1, -1}));
+          return visual_linear(parameters_, kVisualProjection, features.flatten(1)).unsqueeze(1);  // [N,1,D]
         }));
   }
 

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/addcmul.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/tanh.h>
 #include <fmt/format.h>
@@ -77,15 +78,44 @@ at::Tensor AdaptionPrompt::add_to(const at::Tensor& attended, const at::Tensor& 
                        gate(q));
   }
   const at::Tensor gates = gate(q);
+  const auto prompts = prompts_of_sequences(q, step, project, *pass);
   return for_each_sequence(attended, step.segments(), [&](int64_t i, const at::Tensor& part) {
-    const at::Tensor& rows = pass->rows(i);
-    if (sight_.needs_image && !rows.defined()) return part;
+    if (!prompts[i].first.defined()) return part;
     const at::Tensor queries = q.narrow(0, step.segments().begin(i), step.segments().length(i));
-    const bool shows = rows.defined() && sight_.adds_image;
-    const auto prompt =
-        keys_and_values(q, step, project, shows ? i : PromptCache::kNoImage, shows ? rows : at::Tensor());
-    return at::addcmul(part, attend(queries, prompt), gates);  // [T_i,H,d]
+    return at::addcmul(part, attend(queries, prompts[i]), gates);  // [T_i,H,d]
   });
+}
+
+std::vector<AdaptionPrompt::KeysAndValues> AdaptionPrompt::prompts_of_sequences(
+    const at::Tensor& q, const Step& step, const Projector& project, const VisualPass& pass) const {
+  std::vector<KeysAndValues> prompts(step.segments().count());
+  std::vector<int64_t> with_prompt;
+  for (int64_t i = 0; i < step.segments().count(); ++i)
+    if (pass.rows(i).defined() || !sight_.needs_image) with_prompt.push_back(i);
+  const auto image_of = [&](int64_t i) { return sight_.adds_image ? pass.rows(i) : at::Tensor(); };
+  if (keeps_prompts(step)) {
+    for (const int64_t i : with_prompt) {
+      const at::Tensor rows = image_of(i);
+      prompts[i] = keys_and_values(q, step, project, rows.defined() ? i : PromptCache::kNoImage, rows);
+    }
+    return prompts;
+  }
+  // The different ones, one after another, so that the frozen projections are applied once.
+  std::map<int64_t, int64_t> places;  // of a sequence, or of all without an image, among them
+  std::vector<at::Tensor> different;  // [K,D] each
+  const auto key_of = [&](int64_t i) { return image_of(i).defined() ? i : PromptCache::kNoImage; };
+  for (const int64_t i : with_prompt) {
+    if (places.try_emplace(key_of(i), std::ssize(different)).second)
+      different.push_back(prompt(q.scalar_type(), image_of(i)));
+  }
+  if (different.empty()) return prompts;
+  const KeysAndValues joint = project_prompt(at::cat(different, 0), q.size(2), project);
+  const int64_t rows = different.front().size(0);
+  for (const int64_t i : with_prompt) {
+    const int64_t begin = places.at(key_of(i)) * rows;
+    prompts[i] = {joint.first.narrow(0, begin, rows), joint.second.narrow(0, begin, rows)};
+  }
+  return prompts;
 }
 
 at::Tensor AdaptionPrompt::attend(const at::Tensor& q, const KeysAndValues& prompt) {
@@ -95,19 +125,28 @@ at::Tensor AdaptionPrompt::attend(const at::Tensor& q, const KeysAndValues& prom
 AdaptionPrompt::KeysAndValues AdaptionPrompt::keys_and_values(const at::Tensor& q, const Step& step,
                                                               const Projector& project, int64_t sequence,
                                                               const at::Tensor& rows) const {
-  const auto compute = [&]() -> KeysAndValues {
-    at::Tensor prompt = prompt_.squeeze(0).to(q.scalar_type());  // [K,D]
-    if (rows.defined()) prompt = at::add(prompt, rows.to(q.scalar_type()));
-    const auto heads = [&](Projection site) {
-      return project(site, prompt).view({prompt.size(0), -1, q.size(2)});
-    };
-    return {heads(Projection::k), heads(Projection::v)};
-  };
-  const auto* cache = dynamic_cast<const PromptCache*>(step.state());
-  if (!cache || at::GradMode::is_enabled()) return compute();
-  KeysAndValues& entry = cache->entry(layer_, sequence);
+  const auto compute = [&] { return project_prompt(prompt(q.scalar_type(), rows), q.size(2), project); };
+  if (!keeps_prompts(step)) return compute();
+  KeysAndValues& entry = dynamic_cast<const PromptCache&>(*step.state()).entry(layer_, sequence);
   if (!entry.first.defined()) entry = compute();
   return entry;
+}
+
+bool AdaptionPrompt::keeps_prompts(const Step& step) {
+  return dynamic_cast<const PromptCache*>(step.state()) != nullptr && !at::GradMode::is_enabled();
+}
+
+at::Tensor AdaptionPrompt::prompt(at::ScalarType type, const at::Tensor& rows) const {
+  const at::Tensor own = prompt_.squeeze(0).to(type);  // [K,D]
+  return rows.defined() ? at::add(own, rows.to(type)) : own;
+}
+
+AdaptionPrompt::KeysAndValues AdaptionPrompt::project_prompt(const at::Tensor& prompt, int64_t head_width,
+                                                             const Projector& project) {
+  const auto heads = [&](Projection site) {
+    return project(site, prompt).view({prompt.size(0), -1, head_width});
+  };
+  return {heads(Projection::k), heads(Projection::v)};
 }
 
 at::Tensor AdaptionPrompt::gate(const at::Tensor& like) const {

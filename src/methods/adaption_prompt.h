@@ -61,6 +61,14 @@ class AdaptionPrompt {
  private:
   /// softmax(q K_pᵀ/√d) V_p, [T,H,d].
   static at::Tensor attend(const at::Tensor& q, const KeysAndValues& prompt);
+  /// Of each sequence of a pass with images; undefined for those that see no prompts.
+  std::vector<KeysAndValues> prompts_of_sequences(const at::Tensor& q, const Step& step,
+                                                  const Projector& project, const VisualPass& pass) const;
+  /// The prompts with an image's rows added, if there are any: [K,D].
+  at::Tensor prompt(at::ScalarType type, const at::Tensor& rows) const;
+  static KeysAndValues project_prompt(const at::Tensor& prompt, int64_t head_width, const Projector& project);
+  /// Whether keys and values are kept from token to token: in a pass without gradients.
+  static bool keeps_prompts(const Step& step);
   /// `rows`: of the image of `sequence`, undefined without one.
   KeysAndValues keys_and_values(const at::Tensor& q, const Step& step, const Projector& project,
                                 int64_t sequence, const at::Tensor& rows) const;

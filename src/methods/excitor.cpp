@@ -111,7 +111,7 @@ class ExcitorBypass : public LayerwiseBypass {
   std::shared_ptr<const PassState> begin_pass(const Segments&, const SequenceImages& images) const override {
     visual_.check_images(images);
     return std::make_shared<VisualPass>(visual_rows(images, [&](const at::Tensor& features) {
-      return visual_linear(parameters_, kVisualProjection, features);  // [rows,G·d]
+      return visual_linear(parameters_, kVisualProjection, features);  // [N,rows,G·d]
     }));
   }
 

@@ -66,11 +66,10 @@ at::Tensor VisualBlocks::norm(const std::string& name, const at::Tensor& x) cons
 
 at::Tensor VisualBlocks::attend(const std::string& name, const at::Tensor& x) const {
   const at::Tensor qkv = visual_linear(parameters_, name + ".qkv", x)
-                             .view({x.size(0), 3, settings_.visual_heads, -1})
-                             .permute({1, 2, 0, 3})
-                             .unsqueeze(1);  // [3,1,H,T,d]
-  const at::Tensor out = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
-  return visual_linear(parameters_, name + ".proj", out.squeeze(0).transpose(0, 1).reshape(x.sizes()));
+                             .view({x.size(0), x.size(1), 3, settings_.visual_heads, -1})
+                             .permute({2, 0, 3, 1, 4});                             // [3,N,H,L,d]
+  const at::Tensor out = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);  // [N,H,L,d]
+  return visual_linear(parameters_, name + ".proj", out.transpose(1, 2).reshape(x.sizes()));
 }
 
 at::Tensor VisualBlocks::block(const std::string& name, const at::Tensor& x) const {
@@ -80,13 +79,13 @@ at::Tensor VisualBlocks::block(const std::string& name, const at::Tensor& x) con
 }
 
 at::Tensor VisualBlocks::operator()(const at::Tensor& features) const {
-  const at::Tensor tokens =
-      norm(kPrefix + "clip_proj_norm", visual_linear(parameters_, kPrefix + "clip_proj", features));  // [T,W]
+  const at::Tensor tokens = norm(kPrefix + "clip_proj_norm",
+                                 visual_linear(parameters_, kPrefix + "clip_proj", features));  // [N,T,W]
   const at::Tensor query =
       parameters_.at(kPrefix + "visual_query.weight").to(features.scalar_type());  // [Q,W]
-  at::Tensor x = at::cat({query, tokens}, 0);
+  at::Tensor x = at::cat({query.expand({tokens.size(0), -1, -1}), tokens}, 1);     // [N,L,W]
   for (int64_t i = 0; i < settings_.visual_blocks; ++i) x = block(block_name(i), x);
-  const at::Tensor seen = x.narrow(0, 0, query.size(0));  // [Q,W]
+  const at::Tensor seen = x.narrow(1, 0, query.size(0));  // [N,Q,W]
   return norm(kPrefix + "visual_proj_norm", visual_linear(parameters_, kPrefix + "visual_proj", seen));
 }
 

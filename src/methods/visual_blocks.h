@@ -1,5 +1,6 @@
 // Adapter V2's visual side: queries that look at an image's tokens in a small transformer (as released;
-// timm's pre-norm blocks). P width of the features, W of the blocks, Q queries, D hidden width of the LLaMA.
+// timm's pre-norm blocks). N images, T tokens of an image, P width of the features, W of the blocks, Q
+// queries, L = Q + T, D hidden width of the LLaMA.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ class VisualBlocks {
   VisualBlocks(const ParameterSet& parameters, VisualBlocksSettings settings)
       : parameters_(parameters), settings_(settings) {}
 
-  /// features [T,P] -> [Q,D]: projection and norm, queries before the tokens, blocks, the queries' outcome
-  /// projected and normed.
+  /// features [N,T,P] -> [N,Q,D]: projection and norm, queries before the tokens, blocks, the queries'
+  /// outcome projected and normed.
   at::Tensor operator()(const at::Tensor& features) const;
 
  private:

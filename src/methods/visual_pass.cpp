@@ -1,17 +1,20 @@
 #include "visual_pass.h"
 
-#include <algorithm>
-
 #include <ATen/ops/cat.h>
+#include <ATen/ops/stack.h>
 
 namespace excitor {
 
 std::vector<at::Tensor> visual_rows(const SequenceImages& images,
                                     const std::function<at::Tensor(const at::Tensor& features)>& project) {
-  if (std::none_of(images.begin(), images.end(), [](const at::Tensor& image) { return image.defined(); }))
-    return {};
-  std::vector<at::Tensor> rows;
-  for (const at::Tensor& image : images) rows.push_back(image.defined() ? project(image) : at::Tensor());
+  std::vector<at::Tensor> shown, rows;
+  for (const at::Tensor& image : images)
+    if (image.defined()) shown.push_back(image);
+  if (shown.empty()) return {};
+  const at::Tensor projected = project(at::stack(shown));
+  int64_t next = 0;
+  for (const at::Tensor& image : images)
+    rows.push_back(image.defined() ? projected.select(0, next++) : at::Tensor());
   return rows;
 }
 

@@ -22,7 +22,8 @@ class VisualPass : public PassState {
   std::vector<at::Tensor> rows_;
 };
 
-/// `project` of every image; empty where no sequence has one, so that such a pass is one of texts alone.
+/// What `project` makes of all images together, [N,rows,width] -> [N,...], for each sequence; empty where
+/// none has an image, so that such a pass is one of texts alone.
 std::vector<at::Tensor> visual_rows(const SequenceImages& images,
                                     const std::function<at::Tensor(const at::Tensor& features)>& project);
 

@@ -50,7 +50,11 @@ void add_visual_linear(std::vector<ParameterSpec>& specs, const std::string& nam
 }
 
 at::Tensor visual_linear(const ParameterSet& parameters, const std::string& name, const at::Tensor& x) {
-  return trainable_linear(x, parameters.at(name + ".weight"), parameters.at(name + ".bias"));
+  const at::Tensor y =
+      trainable_linear(x.flatten(0, -2), parameters.at(name + ".weight"), parameters.at(name + ".bias"));
+  std::vector<int64_t> sizes = x.sizes().vec();
+  sizes.back() = y.size(-1);
+  return y.view(sizes);
 }
 
 }  // namespace excitor

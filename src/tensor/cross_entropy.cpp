@@ -43,7 +43,7 @@ class ChunkedLoss {
       hidden_grad_.narrow(0, begin, targets.size(0))
           .copy_(matrix_.defined() ? matmul_nn(grad, matrix_) : head_.frozen.apply_transposed(grad));
     }
-    if (head_grad_.defined()) head_grad_.add_(matmul_nn(grad.t(), rows));
+    if (head_grad_.defined()) head_grad_.add_(weight_gradient(grad, rows, head_grad_.scalar_type()));
   }
 
   at::Tensor total() const { return total_; }

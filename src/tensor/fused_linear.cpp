@@ -102,6 +102,7 @@ class JointLora {
       at::Tensor y = linears_[i].apply(x_);  // [T,out]
       outputs.push_back(ranks_[i] > 0 ? add_matmul_nt(std::move(y), columns(ax_, i), b_[i]) : y);
     }
+    if (!a_.defined()) x_.reset();  // the gradient of frozen projections needs none
     return outputs;
   }
 

@@ -1,12 +1,14 @@
 // T tokens, H query heads, G key heads, d head width.
 #include <excitor/train/health.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
 #include <memory>
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/softmax.h>
@@ -14,24 +16,32 @@
 namespace excitor {
 namespace {
 
-/// Causal attention probabilities of one sequence: q [T,H,d], k [T,G,d] -> [H,T,T].
+/// Causal attention probabilities of B queries, the last of n tokens: q [B,H,d], k [n,G,d] -> [H,B,n].
 at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k) {
-  const int64_t tokens = q.size(0), repeats = q.size(1) / k.size(1);
-  const at::Tensor keys = k.repeat_interleave(repeats, 1).permute({1, 2, 0});  // [H,d,T]
+  const int64_t queries = q.size(0), tokens = k.size(0), repeats = q.size(1) / k.size(1);
+  const at::Tensor keys = k.repeat_interleave(repeats, 1).permute({1, 2, 0});  // [H,d,n]
   at::Tensor scores = at::matmul(q.transpose(0, 1), keys).to(at::kFloat) /
-                      std::sqrt(static_cast<double>(q.size(2)));  // [H,T,T]
-  const at::Tensor future = at::ones({tokens, tokens}, scores.options().dtype(at::kBool)).triu(1);
+                      std::sqrt(static_cast<double>(q.size(2)));  // [H,B,n]
+  const at::Tensor future =
+      at::ones({queries, tokens}, scores.options().dtype(at::kBool)).triu(tokens - queries + 1);
   return at::softmax(scores.masked_fill_(future, -std::numeric_limits<double>::infinity()), -1);
 }
 
 /// ½ Σ |p' − p|, the mean over all tokens of a batch: [H].
 at::Tensor moved_mass(const at::Tensor& q, const at::Tensor& frozen_keys, const at::Tensor& keys,
                       const Segments& segments) {
+  constexpr int64_t kBlock = 128;  // queries at a time, so that no [H,T,T] exists
   at::Tensor sum = at::zeros({q.size(1)}, q.options().dtype(at::kFloat));
+  if (at::equal(keys, frozen_keys)) return sum;  // a method that does not change them
   for (int64_t i = 0; i < segments.count(); ++i) {
-    const auto part = [&](const at::Tensor& x) { return x.narrow(0, segments.begin(i), segments.length(i)); };
-    const at::Tensor change = probabilities(part(q), part(keys)) - probabilities(part(q), part(frozen_keys));
-    sum += change.abs().sum({1, 2}).mul_(0.5);
+    for (int64_t begin = 0; begin < segments.length(i); begin += kBlock) {
+      const int64_t count = std::min(kBlock, segments.length(i) - begin);
+      const at::Tensor queries = q.narrow(0, segments.begin(i) + begin, count);
+      const auto seen = [&](const at::Tensor& k) { return k.narrow(0, segments.begin(i), begin + count); };
+      const at::Tensor change =
+          probabilities(queries, seen(keys)) - probabilities(queries, seen(frozen_keys));  // [H,B,n]
+      sum += change.abs().sum({1, 2}).mul_(0.5);
+    }
   }
   return sum / segments.tokens();
 }

@@ -57,12 +57,17 @@ std::string MemoryPlan::text() const {
 MemoryPlan plan_memory(const MemoryNeeds& needs) {
   const LlamaConfig& model = needs.model;
   const auto activation_bytes = static_cast<int64_t>(c10::elementSize(needs.activation_type));
-  constexpr int64_t kFloat = 4, kCopies = 4;  // value, gradient, two moments
+  constexpr int64_t kFloat = 4;
+  const int64_t copies = needs.processes > 1 ? 5 : 4;  // value, gradient, two moments; what is reduced
   MemoryPlan plan;
   if (!needs.base_trains)
     plan.weights =
         frozen_elements(model, needs.base_parts) * static_cast<int64_t>(c10::elementSize(needs.base_type));
-  plan.trainables = kCopies * kFloat * count_parameters(needs.trainables);
+  const int64_t parameters = count_parameters(needs.trainables);
+  plan.trainables = copies * kFloat * parameters;
+  // A whole model is kept in the activations' type as well, for the backward pass.
+  if (needs.base_trains && needs.activation_type != at::kFloat)
+    plan.trainables += activation_bytes * parameters;
   const int64_t layers =
       model.num_hidden_layers - lowest_adapted_layer(needs.trainables, model.num_hidden_layers);
   const int64_t a_layer = needs.micro_batch_tokens * activation_bytes * values_kept_per_token(model);
@@ -73,7 +78,7 @@ MemoryPlan plan_memory(const MemoryNeeds& needs) {
   plan.activations += needs.images * activation_bytes * of_image;
   constexpr int64_t kLogitTensors = 3;  // logits, probabilities, their gradient
   plan.logits = kLogitTensors * kFloat * model.vocab_size *
-                std::min(logit_rows(model.vocab_size), needs.micro_batch_tokens);
+                std::min(logit_rows(model.vocab_size, needs.device), needs.micro_batch_tokens);
   return plan;
 }
 

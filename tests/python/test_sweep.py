@@ -122,6 +122,16 @@ def test_more_points_add_to_those_that_are_there(tmp_path, model):
     assert (tmp_path / "out" / first["folder"] / "metrics.jsonl").stat().st_mtime_ns == stamp
 
 
+def test_points_of_other_data_are_not_ranked_together(tmp_path, model):
+    file, out = write(tmp_path, settings(model, {"train.seed": [0, 1]})), tmp_path / "out"
+    run_excitor("sweep", file)
+    before = results(out)
+    rows = tmp_path / "rows.json"
+    rows.write_text(rows.read_text().replace("apples", "plums"))
+    support.refused("sweep", file, words=["point 1", "data.train"], code=2)
+    assert results(out) == before
+
+
 def test_points_of_equal_configuration_are_run_once(tmp_path, model):
     done = run_excitor("sweep", write(tmp_path, settings(model, {"method.type": ["lora"], "method.adapter_len": [3, 4]})))
     assert len(results(tmp_path / "out")) == 1 and "1 points have the configuration of an earlier one" in done.stderr

@@ -86,6 +86,67 @@ def test_early_stopping_and_the_best_adapter(tmp_path, model):
     assert adapter_bytes(until_best) == adapter_bytes(run)
 
 
+GETS_WORSE = dict(data={"val_size": 4, "prompt_template": "plain"}, method={"type": "lora", "r": 2},
+                  train={"max_steps": 6, "micro_batch_size": 4, "learning_rate": 300.0, "lr_scheduler_type": "constant", "warmup_ratio": 0},
+                  eval={"eval_steps": 2}, checkpoint={"load_best_model_at_end": True})
+
+
+def test_where_no_step_is_better_the_result_is_the_start(tmp_path, model):
+    run, words = train(tmp_path, model, **GETS_WORSE)
+    losses = [row["eval_loss"] for row in events(run, "eval")]
+    assert losses[0] < min(losses[1:])
+    assert "the result is that of step 0" in words and "no step was better than the start" in words
+    tensors = safetensors.torch.load_file(run / "adapter/adapter_model.safetensors")
+    assert all(not tensor.any() for name, tensor in tensors.items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize("key, section", [("eval.early_stopping_patience", {"eval": {"early_stopping_patience": 2}}),
+                                          ("checkpoint.load_best_model_at_end", {"checkpoint": {"load_best_model_at_end": True}})])
+def test_an_eval_loss_that_is_needed_and_not_there(tmp_path, model, key, section):
+    support.refused("train", write_run(tmp_path, configuration(model, **section)), words=[key, "data.val_size"], code=2)
+
+
+def stopped(folder, model, step=3, **sections):
+    """A run that SIGTERM has stopped after some step, and its configuration."""
+    sections["train"] = {"max_steps": 4000, "micro_batch_size": 2, "learning_rate": 0.01} | sections.get("train", {})
+    config = write_run(folder, configuration(model, **sections))
+    process = support.start("train", config)
+    support.wait_for_step(process, folder / "run", step)
+    process.send_signal(signal.SIGTERM)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, words
+    return folder / "run", config
+
+
+def test_the_best_is_that_of_the_checkpoint_and_not_of_an_abandoned_course(tmp_path, model):
+    run, config = stopped(tmp_path, model, **GETS_WORSE | {"train": GETS_WORSE["train"] | {"max_steps": 4000}, "eval": {"eval_steps": 1000}})
+    [checkpoint] = (run / "checkpoints").glob("step-*")
+    kept = (run / "best/adapter_model.safetensors").read_bytes()
+    assert (checkpoint / "best/adapter_model.safetensors").read_bytes() == kept
+    (run / "best/adapter_model.safetensors").unlink()
+    (run / "best/adapter_model.safetensors").write_bytes(b"of a step that is no longer in the course of the run")
+    process = support.start("train", config)
+    support.wait_for_step(process, run, int(checkpoint.name[5:]) + 1)
+    process.kill()
+    process.communicate()
+    assert (run / "best/adapter_model.safetensors").read_bytes() == kept
+
+
+@pytest.mark.parametrize("what, word", [("base", "the weights of the base model"), ("data", "data.train")])
+def test_a_run_goes_on_only_with_what_it_began_with(tmp_path, model, tokenizer_file, what, word):
+    copy = support.write_model(tmp_path / "model", tokenizer_file)
+    run, config = stopped(tmp_path, copy)
+    before = metrics(run)
+    if what == "base":
+        tensors = support.model_tensors()
+        tensors["model.layers.0.self_attn.q_proj.weight"] *= 0.5
+        safetensors.torch.save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    else:
+        (tmp_path / "rows.json").write_text((tmp_path / "rows.json").read_text().replace("apples", "plums"))
+    support.refused("train", config, words=[word, "method.adapter_path"], code=1)
+    assert metrics(run) == before
+
+
 def test_a_signal_saves_and_the_run_goes_on(tmp_path, model):
     whole = configuration(model, train={"max_steps": 400, "micro_batch_size": 2})
     config = write_run(tmp_path, whole)
@@ -125,6 +186,9 @@ def test_bad_steps_are_left_out_and_their_examples_named_until_it_is_enough(tmp_
     words = support.refused("train", write_run(tmp_path, whole), words=["3 times in a row", "learning_rate"], code=1)
     assert words.count("are not finite; the update is left out. Its examples: ") == 3
     assert str(tmp_path / "rows.json") + "[" in words
+    [checkpoint] = (tmp_path / "run/checkpoints").glob("step-*")  # what was done before is not lost
+    assert f"the same command goes on from {checkpoint}" in words
+    assert " loss nan" not in words
 
 
 def test_what_cannot_learn_is_reported_by_step_three(tmp_path, model):
@@ -142,6 +206,20 @@ def test_a_sweep_over_the_method_alone_is_valid(tmp_path, model):
         run, words = train(tmp_path / method, model, method=section)
         assert ("method.adapter_len" in words) == (method == "lora") and ("method.r is" in words) == method.startswith("adapter")
         assert "adapter_len" in json.loads((run / "config.json").read_text())["method"] or method == "lora"
+
+
+def test_the_configuration_of_a_run_is_one_for_other_methods(tmp_path, model):
+    run, _ = train(tmp_path, model, method={"type": "lora", "r": 2}, train={"max_steps": 2})
+    run_excitor("train", run / "config.json", "method.type=excitor", f"output_dir={tmp_path / 'other'}")
+    assert json.loads((tmp_path / "other/adapter/adapter_config.json").read_text())["r"] == 2
+
+
+def test_an_adapter_beside_random_weights(tmp_path, model):
+    whole = configuration(model, method=METHODS["excitor"], train={"max_steps": 3, "learning_rate": 0.01})
+    whole["model"] = {"init": {key: value for key, value in support.SHAPE.items() if key != "model_type"}, "tokenizer": str(model / "tokenizer.model")}
+    done = run_excitor("train", write_run(tmp_path, whole))
+    assert "random weights, which are not saved" in done.stderr
+    assert len(events(tmp_path / "run", "step")) == 3
 
 
 def test_health_and_samples(tmp_path, model):

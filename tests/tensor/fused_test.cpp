@@ -1,6 +1,7 @@
 // Values against plain formulas, gradients against central differences.
 #include <excitor/tensor/fused.h>
 
+#include <chrono>
 #include <cmath>
 
 #include <ATen/ops/arange.h>
@@ -51,6 +52,27 @@ TEST(TrainableLinear, PassesGradientsToInputWeightAndBias) {
                    mix = random_like_shape({5, 4});
   EXPECT_LT(relative_difference(trainable_linear(x, weight, bias), x.mm(weight.t()) + bias), 1e-12);
   expect_gradients([&] { return (trainable_linear(x, weight, bias) * mix).sum(); }, {x, weight, bias});
+}
+
+/// The least seconds of some calls.
+template <class F>
+double seconds_of(F&& call) {
+  double least = INFINITY;
+  for (int i = 0; i < 4; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    call();
+    least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  return least;
+}
+
+TEST(Matmul, TakesSomeColumnsOfAWiderMatrixAsFastAsAMatrixOfTheirOwn) {
+  const at::Tensor dy = at::randn({300, 256}), wide = at::randn({300, 512});
+  const at::Tensor columns = wide.narrow(1, 0, 256), own = columns.contiguous();
+  EXPECT_LT(relative_difference(weight_gradient(dy, columns, at::kFloat), dy.t().mm(own)), 1e-5);
+  // oneDNN's reference code is a thousand times slower.
+  EXPECT_LT(seconds_of([&] { weight_gradient(dy, columns, at::kFloat); }),
+            30 * seconds_of([&] { weight_gradient(dy, own, at::kFloat); }));
 }
 
 TEST(Matmul, EqualsThePlainProductForEveryTypeAndTransposition) {

@@ -26,6 +26,18 @@ TEST(RunFolder, TellsAnUnfinishedRunFromAFinishedOneAndCutsMetrics) {
   EXPECT_EQ(run.state(), RunState::finished);
 }
 
+TEST(RunFolder, ContentTellsWhetherAnotherRunWasThere) {
+  const TemporaryFolder folder;
+  const RunFolder run(folder / "run");
+  const FolderContent empty = run.content();
+  EXPECT_EQ(run.content(), empty);
+  run.begin({{"a", 1}});
+  const FolderContent begun = run.content();
+  EXPECT_NE(begun, empty);
+  std::filesystem::create_directories(run.checkpoints().folder_of(7));
+  EXPECT_NE(run.content(), begun);
+}
+
 TEST(RunFolder, KeepsTheNewestCheckpointsAndIgnoresUnfinishedOnes) {
   const TemporaryFolder folder;
   const RunFolder run(folder.path());

@@ -160,6 +160,23 @@ TEST(WriteFolderAtomically, ReplacesAnOlderOneEntirely) {
   EXPECT_THAT(names_in(folder.path()), ElementsAre("x"));
 }
 
+TEST(LinkFolder, KeepsWhatTheFolderHeldWhenItsFilesAreReplaced) {
+  const TemporaryFolder folder;
+  const auto write = [&](const char* text) {
+    write_folder_atomically(folder / "x",
+                            [&](const fs::path& temporary) { write_two_files(temporary, text); });
+  };
+  write("one");
+  link_folder(folder / "x", folder / "kept");
+  EXPECT_TRUE(fs::equivalent(folder / "x/sub/b", folder / "kept/sub/b"));  // no bytes were copied
+  write("two");
+  EXPECT_EQ(read_file(folder / "kept/sub/b"), "one");
+  link_folder(folder / "x", folder / "kept");
+  EXPECT_EQ(read_file(folder / "kept/sub/b"), "two");
+  EXPECT_THROW(link_folder(folder / "absent", folder / "kept"), IoError);
+  EXPECT_EQ(read_file(folder / "kept/sub/b"), "two");
+}
+
 TEST(WriteFolderAtomically, WhenFillingFailsTheOlderOneStays) {
   const TemporaryFolder folder;
   write_folder_atomically(folder / "x", [](const fs::path& temporary) { write_two_files(temporary, "one"); });

@@ -34,7 +34,7 @@ struct VisualSettings {
 
 /// A trainable linear, NAME.weight [out,in] ~ U(±1/√in) and NAME.bias [out] = 0.
 void add_visual_linear(std::vector<ParameterSpec>& specs, const std::string& name, int64_t out, int64_t in);
-/// y = W x + b of it in x's type: x [n,in] -> [n,out].
+/// y = W x + b of it in x's type: x [...,in] -> [...,out].
 at::Tensor visual_linear(const ParameterSet& parameters, const std::string& name, const at::Tensor& x);
 
 }  // namespace excitor

@@ -25,12 +25,14 @@ struct MemoryNeeds {
   bool recompute_layers = false;
   bool base_trains = false;  ///< method full: the frozen weights are not needed beside the trainable ones
   int64_t base_parts = 1;  ///< distributed.shard_base: processes that each hold a part of the frozen weights
+  int64_t processes = 1;
+  at::Device device = at::kCPU;
 };
 
 /// Bytes of one process.
 struct MemoryPlan {
   int64_t weights = 0;      ///< the frozen base
-  int64_t trainables = 0;   ///< with gradients and two moments, fp32
+  int64_t trainables = 0;   ///< with gradients, two moments and what processes reduce, fp32
   int64_t activations = 0;  ///< kept for the backward pass of the largest micro-batch
   int64_t logits = 0;       ///< of the rows that exist at a time
 
