@@ -45,10 +45,14 @@ std::vector<std::string> adapted_modules(const LoadedAdapter& adapter) {
 }
 
 /// target_modules as PEFT understands them. A list keeps its spelling; "all-linear" is a word of its own and
-/// not an element of a list; a regular expression is written out, since Python's dialect is another.
+/// not an element of a list; a regular expression is written out, since Python's dialect is another, and so
+/// is a choice that exclude_modules or layers_to_transform narrow.
 Json target_modules(const AdapterTerms& terms, const LoadedAdapter& adapter) {
   if (terms.method() != "lora") return "all-linear";  // adapter_v2 has LoRA on all linears or on none
-  const Json& given = terms.settings()["target_modules"];
+  const Json& settings = terms.settings();
+  if (!settings["exclude_modules"].is_null() || !settings["layers_to_transform"].is_null())
+    return adapted_modules(adapter);
+  const Json& given = settings["target_modules"];
   if (given == "all-linear") return given;
   if (!given.is_array()) return adapted_modules(adapter);
   for (const Json& name : given) {
@@ -73,7 +77,8 @@ Json lora_config(const AdapterTerms& terms, const LoadedAdapter& adapter, const 
   config["fan_in_fan_out"] = false;
   config["init_lora_weights"] = true;
   config["use_dora"] = false;
-  for (const char* key : {"modules_to_save", "layers_to_transform", "layers_pattern"}) config[key] = nullptr;
+  for (const char* key : {"modules_to_save", "exclude_modules", "layers_to_transform", "layers_pattern"})
+    config[key] = nullptr;
   return config;
 }
 

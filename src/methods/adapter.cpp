@@ -78,7 +78,7 @@ class AdapterMethod : public Method {
     visual_.check(path, problems);
   }
 
-  void complete_adapter_config(Json& config, Problems& problems) const override {
+  void read_adapter_config(Json& config, Problems& problems) override {
     if (config["peft_type"] != "ADAPTION_PROMPT") return;
     if (!config.contains("gate")) config["gate"] = "per_layer";
     if (!config.contains("gate_activation")) config["gate_activation"] = "none";
