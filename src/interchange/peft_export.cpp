@@ -118,6 +118,23 @@ std::vector<NamedTensor> adaption_prompt_tensors(const AdapterTerms& terms, cons
   return tensors;
 }
 
+/// PEFT sends the prompts' part through o_proj by itself, bias and all, so that the bias is added twice in
+/// every layer with prompts.
+void require_no_output_bias(const LoadedAdapter& adapter, const PeftBase& base) {
+  if (!base.config.attention_bias) return;
+  for (int64_t layer = 0; layer < base.config.num_hidden_layers; ++layer) {
+    if (!adapter.parameters.contains(layer_prefix(layer) + "self_attn.adaption_prompt")) continue;
+    const std::string bias = fmt::format("model.layers.{}.self_attn.o_proj.bias", layer);
+    if (!base.weight(bias).ne(0).any().item<bool>()) continue;
+    throw UsageError(fmt::format(
+        "export --format peft: {} of this base is not zero, and PEFT's ADAPTION_PROMPT adds it a second time "
+        "in "
+        "each layer with prompts, so PEFT would give other answers than the adapter was trained for; run it "
+        "with `excitor generate MODEL --adapter DIR`, or export --format llama-adapter",
+        bias));
+  }
+}
+
 std::string model_card(const LoadedAdapter& adapter, const std::string& base_name) {
   return fmt::format(
       "---\n"
@@ -133,9 +150,9 @@ std::string model_card(const LoadedAdapter& adapter, const std::string& base_nam
 
 }  // namespace
 
-void export_peft(const fs::path& folder, const LoadedAdapter& adapter, const std::string& base_name) {
+void export_peft(const fs::path& folder, const LoadedAdapter& adapter, const PeftBase& on) {
   const std::string& recorded = adapter.origin.base_model_name_or_path;
-  const std::string base = recorded.empty() ? base_name : recorded;
+  const std::string base = recorded.empty() ? on.name : recorded;
   const AdapterTerms terms(adapter);
   const bool prompts = terms.method() == "adapter";
   if (!prompts)
@@ -145,6 +162,7 @@ void export_peft(const fs::path& folder, const LoadedAdapter& adapter, const std
         "export --format peft: PEFT's ADAPTION_PROMPT has no place for a visual side; run the adapter with "
         "`excitor generate MODEL --adapter DIR --image FILE`");
   }
+  if (prompts) require_no_output_bias(adapter, on);
   const Json config = prompts ? adaption_prompt_config(terms, base) : lora_config(terms, adapter, base);
   const auto tensors = prompts ? adaption_prompt_tensors(terms, adapter) : lora_tensors(adapter);
   write_folder_atomically(folder, [&](const fs::path& temporary) {
