@@ -90,12 +90,12 @@ void run(const ExportOptions& options) {
     const MergeCheck check = merge(options, std::move(session));
     return print_result(options, &check);
   }
-  if (options.format == "peft") export_peft(options.output, *session.adapter, options.session.model);
+  const BaseWeight weight = [&](const std::string& name) { return base_weight(session.base.model, name); };
+  if (options.format == "peft")
+    export_peft(options.output, *session.adapter, {options.session.model, config, weight});
   if (options.format == "gguf") export_gguf(options.output, *session.adapter, config);
-  if (options.format == "llama-adapter") {
-    const BaseWeight weight = [&](const std::string& name) { return base_weight(session.base.model, name); };
+  if (options.format == "llama-adapter")
     export_llama_adapter(options.output, *session.adapter, {config, weight});
-  }
   print_result(options, nullptr);
 }
 

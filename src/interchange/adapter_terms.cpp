@@ -47,7 +47,7 @@ std::string part_of(const std::string& name) {
 ModulePattern alpha_pattern(const Json& settings) {
   constexpr const char* kTable = "alpha_pattern";
   Problems problems;
-  ModulePattern pattern(settings.value(kTable, Json()), kTable, problems);
+  ModulePattern pattern(settings.value(kTable, Json()), Range{}, kTable, problems);
   problems.throw_if_any("the adapter's settings");
   return pattern;
 }

@@ -170,22 +170,4 @@ at::Tensor probe_logits(Llama& model, const ModelBypass* bypass) {
   return logits;
 }
 
-void copy_tokenizer(const fs::path& source, const fs::path& folder) {
-  const auto copy = [&](const fs::path& from) {
-    write_file_atomically(folder / from.filename(), read_file(from));
-  };
-  if (!fs::is_directory(source)) {
-    const char* name = source.extension() == ".json" ? "tokenizer.json" : "tokenizer.model";
-    return write_file_atomically(folder / name, read_file(source));
-  }
-  for (const char* name : {"tokenizer.model", "tokenizer.json", "tokenizer_config.json",
-                           "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"}) {
-    if (fs::exists(source / name)) copy(source / name);
-  }
-  // Meta keeps one tokenizer.model beside the folders of the sizes.
-  const fs::path beside = source / ".." / "tokenizer.model";
-  if (fs::exists(source / "params.json") && !fs::exists(source / "tokenizer.model") && fs::exists(beside))
-    copy(beside);
-}
-
 }  // namespace excitor

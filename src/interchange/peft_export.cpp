@@ -45,10 +45,14 @@ std::vector<std::string> adapted_modules(const LoadedAdapter& adapter) {
 }
 
 /// target_modules as PEFT understands them. A list keeps its spelling; "all-linear" is a word of its own and
-/// not an element of a list; a regular expression is written out, since Python's dialect is another.
+/// not an element of a list; a regular expression is written out, since Python's dialect is another, and so
+/// is a choice that exclude_modules or layers_to_transform narrow.
 Json target_modules(const AdapterTerms& terms, const LoadedAdapter& adapter) {
   if (terms.method() != "lora") return "all-linear";  // adapter_v2 has LoRA on all linears or on none
-  const Json& given = terms.settings()["target_modules"];
+  const Json& settings = terms.settings();
+  if (!settings["exclude_modules"].is_null() || !settings["layers_to_transform"].is_null())
+    return adapted_modules(adapter);
+  const Json& given = settings["target_modules"];
   if (given == "all-linear") return given;
   if (!given.is_array()) return adapted_modules(adapter);
   for (const Json& name : given) {
@@ -73,7 +77,8 @@ Json lora_config(const AdapterTerms& terms, const LoadedAdapter& adapter, const 
   config["fan_in_fan_out"] = false;
   config["init_lora_weights"] = true;
   config["use_dora"] = false;
-  for (const char* key : {"modules_to_save", "layers_to_transform", "layers_pattern"}) config[key] = nullptr;
+  for (const char* key : {"modules_to_save", "exclude_modules", "layers_to_transform", "layers_pattern"})
+    config[key] = nullptr;
   return config;
 }
 
@@ -113,6 +118,23 @@ std::vector<NamedTensor> adaption_prompt_tensors(const AdapterTerms& terms, cons
   return tensors;
 }
 
+/// PEFT sends the prompts' part through o_proj by itself, bias and all, so that the bias is added twice in
+/// every layer with prompts.
+void require_no_output_bias(const LoadedAdapter& adapter, const PeftBase& base) {
+  if (!base.config.attention_bias) return;
+  for (int64_t layer = 0; layer < base.config.num_hidden_layers; ++layer) {
+    if (!adapter.parameters.contains(layer_prefix(layer) + "self_attn.adaption_prompt")) continue;
+    const std::string bias = fmt::format("model.layers.{}.self_attn.o_proj.bias", layer);
+    if (!base.weight(bias).ne(0).any().item<bool>()) continue;
+    throw UsageError(fmt::format(
+        "export --format peft: {} of this base is not zero, and PEFT's ADAPTION_PROMPT adds it a second time "
+        "in "
+        "each layer with prompts, so PEFT would give other answers than the adapter was trained for; run it "
+        "with `excitor generate MODEL --adapter DIR`, or export --format llama-adapter",
+        bias));
+  }
+}
+
 std::string model_card(const LoadedAdapter& adapter, const std::string& base_name) {
   return fmt::format(
       "---\n"
@@ -128,9 +150,9 @@ std::string model_card(const LoadedAdapter& adapter, const std::string& base_nam
 
 }  // namespace
 
-void export_peft(const fs::path& folder, const LoadedAdapter& adapter, const std::string& base_name) {
+void export_peft(const fs::path& folder, const LoadedAdapter& adapter, const PeftBase& on) {
   const std::string& recorded = adapter.origin.base_model_name_or_path;
-  const std::string base = recorded.empty() ? base_name : recorded;
+  const std::string base = recorded.empty() ? on.name : recorded;
   const AdapterTerms terms(adapter);
   const bool prompts = terms.method() == "adapter";
   if (!prompts)
@@ -140,6 +162,7 @@ void export_peft(const fs::path& folder, const LoadedAdapter& adapter, const std
         "export --format peft: PEFT's ADAPTION_PROMPT has no place for a visual side; run the adapter with "
         "`excitor generate MODEL --adapter DIR --image FILE`");
   }
+  if (prompts) require_no_output_bias(adapter, on);
   const Json config = prompts ? adaption_prompt_config(terms, base) : lora_config(terms, adapter, base);
   const auto tensors = prompts ? adaption_prompt_tensors(terms, adapter) : lora_tensors(adapter);
   write_folder_atomically(folder, [&](const fs::path& temporary) {

@@ -8,39 +8,12 @@
 
 #include <excitor/interchange/peft.h>
 #include <excitor/model/llama.h>
-#include <excitor/tensor/safetensors.h>
-#include <excitor/tensor/torch_file.h>
 #include <excitor/util/error.h>
 
 namespace excitor {
 namespace {
 
 namespace fs = std::filesystem;
-
-TensorsByName read_safetensors(const fs::path& path) {
-  const auto file = SafetensorsFile::open(path);
-  TensorsByName tensors;
-  for (const auto& [name, stored] : file->tensors()) tensors[name] = file->load(name);
-  return tensors;
-}
-
-TensorsByName read_bin(const fs::path& path) {
-  TensorsByName tensors;
-  const TorchValue root = read_torch_file(path);
-  for (const auto& [name, value] : root.dict()) tensors[name] = value.tensor();
-  return tensors;
-}
-
-/// The file of the folder's tensors.
-fs::path tensor_file(const fs::path& folder) {
-  for (const char* name : {"adapter_model.safetensors", "adapter_model.bin"}) {
-    if (fs::exists(folder / name)) return folder / name;
-  }
-  throw CheckpointError(
-      fmt::format("{}: neither adapter_model.safetensors nor adapter_model.bin is there; copy the whole "
-                  "folder that PEFT's save_pretrained wrote",
-                  folder.string()));
-}
 
 /// No model has as many; a number beyond is damage.
 constexpr int64_t kMostLayers = 10'000;
@@ -110,8 +83,8 @@ void import_peft(const fs::path& folder, const fs::path& output, const ImportOpt
         folder.string()));
   }
   AdapterSettings adapter = read_adapter_method(folder);
-  const fs::path file = tensor_file(folder);
-  const TensorsByName tensors = file.extension() == ".bin" ? read_bin(file) : read_safetensors(file);
+  const fs::path file = adapter_tensor_file(folder);
+  const TensorsByName tensors = read_adapter_tensors(file);
   const LlamaConfig config = options.base ? options.base->config : ShapeOfTensors(tensors).config();
   Problems problems;
   adapter.method->check(config, "adapter", problems);

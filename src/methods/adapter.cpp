@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/tensor/fused.h>
+#include <excitor/util/log.h>
 
 #include "adaption_prompt.h"
 #include "methods.h"
@@ -68,18 +69,28 @@ class AdapterMethod : public Method {
   void describe(Describer& d) override {
     settings_.describe(d, kAtLeastOne);
     visual_.describe(d);
-    d.field("clip_layers", clip_layers_,
-            "Layers of the vision tower whose global features are concatenated; negative ones count from the "
-            "end. Default: the last one.");
+    d.field(
+        "clip_layers", clip_layers_,
+        "Layers of the vision tower whose global features are concatenated, from the lowest to the highest "
+        "whatever their order here; negative ones count from the end. Default: the last one.");
   }
   void resolve(const LlamaConfig& model) override { settings_.adapter_layers = settings_.layers(model); }
   void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
     settings_.check(model, path, problems);
     visual_.check(path, problems);
+    if (is_from_peft_ && model.attention_bias) {
+      log::warning(
+          "an adapter of PEFT on a base with biases in its attention: PEFT adds o_proj's bias a second time "
+          "in "
+          "each layer with prompts, and here it is added once, as LLaMA-Adapter's formula has it; unless "
+          "that "
+          "bias is zero, the answers differ from PEFT's");
+    }
   }
 
-  void complete_adapter_config(Json& config, Problems& problems) const override {
+  void read_adapter_config(Json& config, Problems& problems) override {
     if (config["peft_type"] != "ADAPTION_PROMPT") return;
+    is_from_peft_ = !config.contains("gate_activation");  // which this program writes
     if (!config.contains("gate")) config["gate"] = "per_layer";
     if (!config.contains("gate_activation")) config["gate_activation"] = "none";
     if (config.contains("target_modules") && config["target_modules"] != "self_attn" &&
@@ -124,6 +135,7 @@ class AdapterMethod : public Method {
   AdaptionPromptSettings settings_;
   VisualSettings visual_;
   std::vector<int64_t> clip_layers_;
+  bool is_from_peft_ = false;
 };
 
 }  // namespace

@@ -1,13 +1,9 @@
 #include <excitor/methods/adapter_files.h>
 
-#include <algorithm>
-#include <set>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <excitor/methods/registry.h>
-#include <excitor/tensor/dtype.h>
 #include <excitor/tensor/safetensors.h>
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
@@ -76,7 +72,7 @@ std::optional<VisionOrigin> read_vision_origin(const Json& config, Problems& pro
   return vision;
 }
 
-Json read_adapter_config(const fs::path& folder) {
+Json read_config_file(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     throw ConfigError(
         fmt::format("{}: no such adapter folder; expected adapter_config.json and adapter_model.safetensors",
@@ -103,30 +99,6 @@ void check_same(const fs::path& folder, const char* what, const std::string& rec
   log::warning(message);
 }
 
-/// Missing, left-over and misshaped tensors, each in a line.
-std::vector<std::string> find_faults(const std::vector<ParameterSpec>& specs, const TensorsByName& tensors) {
-  std::vector<std::string> faults;
-  std::set<std::string> expected;
-  for (const auto& spec : specs) {
-    expected.insert(spec.name);
-    const auto found = tensors.find(spec.name);
-    if (found == tensors.end()) {
-      faults.push_back(fmt::format("{} is missing", spec.name));
-    } else if (!found->second.is_floating_point()) {
-      faults.push_back(fmt::format("{} has type {}, expected float32, bfloat16 or float16", spec.name,
-                                   dtype_name(found->second.scalar_type())));
-    } else if (found->second.sizes() != spec.shape) {
-      faults.push_back(fmt::format("{} has shape [{}], expected [{}]", spec.name,
-                                   fmt::join(found->second.sizes(), ", "), fmt::join(spec.shape, ", ")));
-    }
-  }
-  for (const auto& [name, tensor] : tensors) {
-    if (!expected.contains(name))
-      faults.push_back(fmt::format("{} is left over: these settings have no such tensor", name));
-  }
-  return faults;
-}
-
 }  // namespace
 
 std::string AdapterOrigin::template_text() const {
@@ -144,26 +116,8 @@ void save_adapter(const fs::path& folder, Method& method, const ParameterSet& pa
   });
 }
 
-ParameterSet match_parameters(const std::vector<ParameterSpec>& specs, const TensorsByName& tensors,
-                              const std::string& where) {
-  const std::vector<std::string> faults = find_faults(specs, tensors);
-  if (!faults.empty()) {
-    constexpr size_t kShown = 8;
-    const size_t shown = std::min(kShown, faults.size());
-    throw CheckpointError(fmt::format(
-        "{}: does not fit its settings and the model ({} faults):\n  {}{}", where, faults.size(),
-        fmt::join(faults.begin(), faults.begin() + shown, "\n  "), faults.size() > shown ? "\n  …" : ""));
-  }
-  ParameterSet parameters;
-  for (const auto& spec : specs) {
-    const at::Tensor& stored = tensors.find(spec.name)->second;
-    parameters.add(spec.name, stored.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous());
-  }
-  return parameters;
-}
-
 AdapterSettings read_adapter_method(const fs::path& folder) {
-  Json config = read_adapter_config(folder);
+  Json config = read_config_file(folder);
   AdapterSettings adapter;
   Problems problems;
   try {
@@ -172,7 +126,7 @@ AdapterSettings read_adapter_method(const fs::path& folder) {
     problems.add("peft_type", error.what());
     problems.throw_if_any((folder / "adapter_config.json").string());
   }
-  adapter.method->complete_adapter_config(config, problems);
+  adapter.method->read_adapter_config(config, problems);
   read_settings(
       method_settings(config, *adapter.method), [&](Describer& d) { adapter.method->describe(d); }, {},
       problems);
@@ -199,10 +153,10 @@ LoadedAdapter load_adapter(const fs::path& folder, const LlamaConfig& model,
              expected.force);
   check_same(folder, "tokenizer", adapter.origin.tokenizer_sha256, expected.tokenizer_sha256, expected.force);
 
-  const auto file = SafetensorsFile::open(folder / "adapter_model.safetensors");
-  TensorsByName tensors;
-  for (const auto& [name, stored] : file->tensors()) tensors[name] = file->load(name).to(device);
-  adapter.parameters = match_parameters(adapter.method->parameters(model), tensors, file->path().string());
+  const fs::path file = adapter_tensor_file(folder);
+  TensorsByName tensors = read_adapter_tensors(file);
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(device);
+  adapter.parameters = match_parameters(adapter.method->parameters(model), tensors, file.string());
   return adapter;
 }
 

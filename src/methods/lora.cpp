@@ -7,9 +7,11 @@
 #include <excitor/methods/target_modules.h>
 #include <excitor/model/llama.h>
 #include <excitor/tensor/fused.h>
+#include <excitor/util/log.h>
 #include <excitor/util/random.h>
 
 #include "methods.h"
+#include "peft_lora_config.h"
 
 namespace excitor {
 namespace {
@@ -19,7 +21,7 @@ struct LoraSettings {
   double lora_alpha = 16;
   double lora_dropout = 0;
   bool use_rslora = false;
-  Json target_modules = {"q_proj", "v_proj"};  ///< a list of names, or one string, as PEFT writes it
+  TargetSettings targets;
   Json rank_pattern = Json::object();
   Json alpha_pattern = Json::object();
 };
@@ -78,14 +80,11 @@ class LoraMethod : public Method {
   void describe(Describer& d) override {
     LoraSettings& s = settings_;
     d.field("r", s.r, "Rank.", kAtLeastOne);
-    d.field("lora_alpha", s.lora_alpha, "The change is scaled by lora_alpha / r.", kPositive);
+    d.field("lora_alpha", s.lora_alpha, "The change is scaled by lora_alpha / r.", alpha_range());
     d.field("lora_dropout", s.lora_dropout, "Share of x that is dropped in front of A while training.",
             Range{.minimum = 0, .maximum = 0.99});
     d.field("use_rslora", s.use_rslora, "Scale by lora_alpha / sqrt(r) (arXiv 2312.03732).");
-    d.field("target_modules", s.target_modules,
-            "Linears with a bypass, as PEFT takes it: a list of names or of their ends (q_proj, k_proj, "
-            "v_proj, o_proj, gate_proj, "
-            "up_proj, down_proj), a regular expression for the whole name, or \"all-linear\".");
+    s.targets.describe(d);
     d.field("rank_pattern", s.rank_pattern,
             "Ranks of some linears in the place of r: a regular expression for the end of a linear's name -> "
             "rank.");
@@ -93,38 +92,28 @@ class LoraMethod : public Method {
   }
 
   void check(const LlamaConfig& model, const std::string& path, Problems& problems) const override {
-    const TargetModules targets(settings_.target_modules, path + ".target_modules", problems);
-    const ModulePattern ranks(settings_.rank_pattern, path + ".rank_pattern", problems);
-    const ModulePattern alphas(settings_.alpha_pattern, path + ".alpha_pattern", problems);
+    const TargetModules targets(settings_.targets, path, problems);
+    const ModulePattern ranks(settings_.rank_pattern, kPositive, path + ".rank_pattern", problems);
+    const ModulePattern alphas(settings_.alpha_pattern, alpha_range(), path + ".alpha_pattern", problems);
     for (const auto& [key, rank] : settings_.rank_pattern.items()) {
       if (rank.is_number() && !rank.is_number_integer())
         problems.add(path + ".rank_pattern." + key, "a rank is a whole number; found " + rank.dump());
     }
     if (!problems.empty()) return;
-    targets.check(model, path + ".target_modules", problems);
-    ranks.check(model, path + ".rank_pattern", problems);
-    alphas.check(model, path + ".alpha_pattern", problems);
+    Problems unmatched;
+    targets.check_names(model, path, unmatched);
+    ranks.check(model, path + ".rank_pattern", unmatched);
+    alphas.check(model, path + ".alpha_pattern", unmatched);
+    if (is_adapters_)
+      warn(unmatched);
+    else
+      problems.append(unmatched);
+    if (problems.empty()) targets.check_choice(model, path, problems);
   }
 
-  /// PEFT's defaults for what a file leaves out, and PEFT's settings that change the result in a way that is
-  /// not computed here.
-  void complete_adapter_config(Json& config, Problems& problems) const override {
-    constexpr int64_t kPeftDefault = 8;
-    for (const char* key : {"r", "lora_alpha"}) {
-      if (!config.contains(key)) config[key] = kPeftDefault;
-    }
-    if (!config.contains("target_modules") || config["target_modules"].is_null())
-      config["target_modules"] = {"q_proj", "v_proj"};
-    for (const char* key : {"use_dora", "layers_to_transform", "modules_to_save", "fan_in_fan_out", "bias",
-                            "target_parameters", "exclude_modules", "use_qalora"}) {
-      if (!config.contains(key)) continue;
-      const Json& value = config[key];
-      const bool neutral = value.is_null() || value == false || value == "none" ||
-                           ((value.is_object() || value.is_array()) && value.empty());
-      if (!neutral)
-        problems.add(key, fmt::format("is {}, which is not computed; only null, false or empty can be read",
-                                      value.dump()));
-    }
+  void read_adapter_config(Json& config, Problems& problems) override {
+    is_adapters_ = true;
+    read_peft_lora_config(config, problems);
   }
 
   std::vector<ParameterSpec> parameters(const LlamaConfig& model) const override {
@@ -168,17 +157,26 @@ class LoraMethod : public Method {
  private:
   TargetModules targets() const {
     Problems checked_before;
-    return TargetModules(settings_.target_modules, "target_modules", checked_before);
+    return TargetModules(settings_.targets, "", checked_before);
   }
   static ModulePattern pattern(const Json& given) {
     Problems checked_before;
-    return ModulePattern(given, "", checked_before);
+    return ModulePattern(given, Range{}, "", checked_before);
   }
   int64_t rank_of(const ModulePattern& ranks, int64_t layer, Projection site) const {
     return static_cast<int64_t>(ranks.find(layer, site).value_or(static_cast<double>(settings_.r)));
   }
 
+  /// PEFT computes with any number, but one that is not above 0 in a configuration is a slip.
+  Range alpha_range() const { return is_adapters_ ? Range{} : kPositive; }
+  static void warn(const Problems& unmatched) {
+    for (const std::string& line : unmatched.lines()) log::warning(line + "; it is passed over, as in PEFT");
+  }
+
   LoraSettings settings_;
+  /// The settings are those of an adapter that was read, which are taken as PEFT takes them, and not what
+  /// someone has written for a run.
+  bool is_adapters_ = false;
 };
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include <excitor/model/checkpoint.h>
 
 #include <algorithm>
-#include <functional>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -23,18 +22,44 @@
 namespace excitor {
 namespace {
 
-/// Bytes [begin, begin + count) of a tensor's content.
-using ReadBytes = std::function<std::vector<std::byte>(size_t begin, size_t count)>;
-
-/// Adds name, shape, type and content to `digest`: all bytes of a small tensor, samples of a large one, so
-/// that loading is not slowed down by reading every weight.
-void digest_tensor(Sha256& digest, const WeightShape& weight, const std::string& dtype, size_t bytes,
-                   const ReadBytes& read) {
-  constexpr size_t kWhole = 1 << 16, kSamples = 16, kSampleBytes = 256;
+void digest_description(Sha256& digest, const WeightShape& weight, const std::string& dtype) {
   digest.update(fmt::format("{} {} [{}]\n", weight.name, dtype, fmt::join(weight.shape, ",")));
-  if (bytes <= kWhole) return digest.update(read(0, bytes));
-  for (size_t i = 0; i < kSamples; ++i)
-    digest.update(read(i * (bytes - kSampleBytes) / (kSamples - 1), kSampleBytes));
+}
+
+/// Adds all bytes of a small tensor to `digest`, samples of a large one, so that loading is not slowed down
+/// by reading every weight.
+void digest_content(Sha256& digest, const WeightParts& parts) {
+  constexpr size_t kWhole = 1 << 16, kSamples = 16, kSampleBytes = 256;
+  const size_t bytes = parts.byte_size();
+  if (bytes <= kWhole) {
+    digest.update(parts.read(0, bytes));
+  } else {
+    for (size_t i = 0; i < kSamples; ++i)
+      digest.update(parts.read(i * (bytes - kSampleBytes) / (kSamples - 1), kSampleBytes));
+  }
+  // A sample can bring in 2 MB of the file.
+  for (const at::Tensor& part : parts.parts) release_pages(part);
+}
+
+/// Whether two weights have one shape, type and content, as far as samples tell.
+bool looks_same(const StoredWeight& one, const StoredWeight& other) {
+  if (one.shape != other.shape || one.dtype != other.dtype) return false;
+  Sha256 first, second;
+  digest_content(first, one.parts());
+  digest_content(second, other.parts());
+  return first.hex_digest() == second.hex_digest();
+}
+
+/// The folder's weights by the names of a LlamaForCausalLM. A folder that was saved from the LlamaModel
+/// inside it has them without "model."; transformers loads both.
+Weights with_model_prefix(Weights weights) {
+  constexpr std::string_view kPrefix = "model.", kHead = "lm_head.";
+  if (!weights.contains("embed_tokens.weight") || weights.contains("model.embed_tokens.weight"))
+    return weights;
+  Weights renamed(weights.folder());
+  for (const auto& [name, weight] : weights.all())
+    renamed.add(name.starts_with(kHead) ? name : std::string(kPrefix) + name, weight);
+  return renamed;
 }
 
 }  // namespace
@@ -43,11 +68,8 @@ std::string base_fingerprint(const Weights& weights, const std::vector<WeightSha
   Sha256 digest;
   for (const WeightShape& weight : expected) {
     const StoredWeight& stored = weights.at(weight.name);
-    const WeightParts parts = stored.parts();
-    digest_tensor(digest, weight, stored.dtype, parts.byte_size(),
-                  [&](size_t begin, size_t count) { return parts.read(begin, count); });
-    // A sample can bring in 2 MB of the file.
-    for (const at::Tensor& part : parts.parts) release_pages(part);
+    digest_description(digest, weight, stored.dtype);
+    digest_content(digest, stored.parts());
   }
   return digest.hex_digest();
 }
@@ -55,16 +77,33 @@ std::string base_fingerprint(const Weights& weights, const std::vector<WeightSha
 Weights open_weights(const std::filesystem::path& folder, const LlamaConfig& config) {
   switch (model_folder_kind(folder)) {
     case ModelFolder::safetensors:
-      return safetensors_weights(folder, "model");
+      return with_model_prefix(safetensors_weights(folder, "model"));
     case ModelFolder::torch:
-      return torch_weights(folder, "pytorch_model");
+      return with_model_prefix(torch_weights(folder, "pytorch_model"));
     case ModelFolder::meta:
       return meta_weights(folder, config);
   }
   throw std::logic_error("unknown kind of model folder");
 }
 
+namespace {
+
+/// Refuses the weights of quantised checkpoints: without their scales the numbers are others.
+void check_types(const Weights& weights, const std::vector<WeightShape>& expected) {
+  static const std::set<std::string, std::less<>> kPlain = {"F32", "BF16", "F16", "F64"};
+  for (const auto& [name, shape] : expected) {
+    if (!weights.contains(name) || kPlain.contains(weights.at(name).dtype)) continue;
+    throw CheckpointError(
+        fmt::format("{}: {} has type {}; expected F32, BF16 or F16. Quantised checkpoints are not read: "
+                    "take the unquantised one.",
+                    weights.at(name).path, name, weights.at(name).dtype));
+  }
+}
+
+}  // namespace
+
 void check_weights(const Weights& weights, const std::vector<WeightShape>& expected) {
+  check_types(weights, expected);
   std::vector<std::string> faults;
   for (const auto& [name, shape] : expected) {
     if (!weights.contains(name)) {
@@ -104,6 +143,19 @@ void warn_left_over(const Weights& weights, const std::vector<WeightShape>& expe
                   weights.folder().string(), left.size(), model_config_name(weights.folder()), left.front()));
 }
 
+/// The configuration decides; a file that disagrees is not what its configuration says.
+void warn_untied_head(const Weights& weights, const LlamaConfig& config) {
+  constexpr const char* kHead = "lm_head.weight";
+  if (!config.tie_word_embeddings || !weights.contains(kHead) ||
+      looks_same(weights.at(kHead), weights.at("model.embed_tokens.weight")))
+    return;
+  log::warning(fmt::format(
+      "{}: tie_word_embeddings is true in {}, but {} is not the embedding; the output layer computes with "
+      "the "
+      "embedding, and {} is left aside. If it was trained apart, set tie_word_embeddings to false",
+      weights.folder().string(), model_config_name(weights.folder()), kHead, kHead));
+}
+
 at::ScalarType most_common_type(const Weights& weights, const std::vector<WeightShape>& expected) {
   std::map<at::ScalarType, int64_t> counts;
   for (const auto& weight : expected) ++counts[weights.at(weight.name).parts().type()];
@@ -114,17 +166,7 @@ at::ScalarType most_common_type(const Weights& weights, const std::vector<Weight
 
 }  // namespace
 
-void CheckpointFolder::check_type(const std::string& name) const {
-  const StoredWeight& stored = files.at(name);
-  if (at::isFloatingType(stored.parts().type())) return;
-  throw CheckpointError(
-      fmt::format("{}: {} has type {}; expected F32, BF16 or F16. Quantised checkpoints are not read: "
-                  "take the unquantised one.",
-                  stored.path, name, stored.dtype));
-}
-
 at::Tensor CheckpointFolder::load(const std::string& name, at::ScalarType type, at::Device device) const {
-  check_type(name);
   return load_weight(files.at(name), type, device);
 }
 
@@ -140,6 +182,7 @@ CheckpointFolder open_checkpoint_folder(const std::filesystem::path& folder) {
       .config = config, .files = open_weights(folder, config), .expected = weight_shapes(config)};
   check_weights(opened.files, opened.expected);
   warn_left_over(opened.files, opened.expected, config.tie_word_embeddings);
+  warn_untied_head(opened.files, config);
   return opened;
 }
 
@@ -168,9 +211,8 @@ LoadedModel random_llama(const LlamaConfig& config, uint64_t seed, at::ScalarTyp
                 : bias ? Init::constant(0)
                        : Init::normal(0, config.initializer_range),
                 seed, name);
-    const WeightParts parts{.shape = shape, .parts = {values}};
-    digest_tensor(digest, {name, shape}, "F32", parts.byte_size(),
-                  [&](size_t begin, size_t count) { return parts.read(begin, count); });
+    digest_description(digest, {name, shape}, "F32");
+    digest_content(digest, {.shape = shape, .parts = {values}});
     tensors[name] = values.to(type).to(device);
   }
   auto weights = make_weights(config, [&](const std::string& name) { return tensors.at(name); });

@@ -16,10 +16,8 @@ struct CheckpointFolder {
   Weights files;
   std::vector<WeightShape> expected;
 
-  /// The weight in `type`, as load_weight. Throws CheckpointError when it is not of a floating type.
+  /// The weight in `type`, as load_weight.
   at::Tensor load(const std::string& name, at::ScalarType type, at::Device device = at::kCPU) const;
-  /// Throws CheckpointError when the weight is not of a floating type.
-  void check_type(const std::string& name) const;
   /// The model with what identifies the folder.
   LoadedModel with_weights(LlamaWeights weights, at::ScalarType type) const;
 };

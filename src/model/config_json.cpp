@@ -29,6 +29,18 @@ void check_model_type(const Json& json, Problems& problems) {
                                          describe_value(json["model_type"])));
 }
 
+/// Quantised weights mean nothing without scales and zero points, which each method stores in its own way.
+void check_not_quantised(const Json& json, Problems& problems) {
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    if (!json.contains(key) || json[key].is_null() || (json[key].is_object() && json[key].empty())) continue;
+    const Json method = json[key].is_object() ? json[key].value("quant_method", Json()) : Json();
+    problems.add(key,
+                 fmt::format("the weights are quantised ({}), and quantised checkpoints are not read; take "
+                             "the folder of the unquantised model",
+                             method.is_string() ? method.get<std::string>() : "method not named"));
+  }
+}
+
 void check_required(const Json& json, Problems& problems) {
   for (const char* key :
        {"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"}) {
@@ -48,6 +60,7 @@ LlamaConfig read_llama_config(const std::filesystem::path& folder) {
   Problems problems;
   check_model_type(json, problems);
   check_required(json, problems);
+  check_not_quantised(json, problems);
   LlamaConfig config;
   read_settings(
       known_keys(json), [&](Describer& d) { config.describe(d); }, {}, problems);

@@ -14,23 +14,37 @@ namespace excitor {
 namespace {
 
 constexpr std::string_view kZipMagic = "PK\x03\x04";
-/// A pickle of protocol 2 of the integer that marks torch's format before 1.6.
-constexpr std::string_view kLegacyMagic = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+/// The integer that marks torch's format before 1.6, as every pickle protocol from 2 on writes it.
+constexpr std::string_view kLegacyMagic = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+
+/// The first thing in the file is that integer: behind the protocol, and from protocol 4 on behind the length
+/// of a frame.
+bool is_legacy(std::string_view text) {
+  constexpr size_t kProtocol = 2, kFrame = 9;
+  return text.starts_with('\x80') &&
+         text.substr(0, kProtocol + kFrame + kLegacyMagic.size()).find(kLegacyMagic) != text.npos;
+}
 
 /// The same in one line of Python that the user may run.
 std::string python_line(std::string_view load, const std::string& file) {
   return fmt::format("python3 -c 'import torch; torch.save({}, \"{}.new\")'", load, file);
 }
 
+[[noreturn]] void fail_legacy(const std::string& name, std::string_view text) {
+  // The reader that runs no code knows the protocols up to 3.
+  const bool needs_trust = text[1] > 3;
+  const std::string load = fmt::format("torch.load(\"{}\", map_location=\"cpu\"{})", name,
+                                       needs_trust ? ", weights_only=False" : "");
+  throw CheckpointError(fmt::format(
+      "{}: is in torch's format from before version 1.6; convert it{}: {}", name,
+      needs_trust ? " (only if you trust its origin: it may run code)" : "", python_line(load, name)));
+}
+
 void check_kind(const MappedFile& file) {
   const std::string name = file.path().string();
   const std::string_view text = file.text();
   if (text.starts_with(kZipMagic)) return;
-  if (text.starts_with(kLegacyMagic)) {
-    throw CheckpointError(
-        fmt::format("{}: is in torch's format from before version 1.6; convert it: {}", name,
-                    python_line(fmt::format("torch.load(\"{}\", map_location=\"cpu\")", name), name)));
-  }
+  if (is_legacy(text)) fail_legacy(name, text);
   if (text.starts_with("version https://git-lfs")) {
     throw CheckpointError(
         fmt::format("{}: a Git LFS pointer, not the weights: run `git lfs pull` in its folder", name));

@@ -56,6 +56,29 @@ TEST(TargetModules, FollowPeftsRules) {
   EXPECT_THROW(lora_sites("[3]"), ConfigError);
 }
 
+/// The same with these keys of a method section.
+int64_t lora_sites_of(const std::string& keys) {
+  return lora_sites(R"(["q_proj", "model.layers.0.mlp.up_proj"], )" + keys);
+}
+
+TEST(TargetModules, AreNarrowedByLayersAndExclusions) {
+  EXPECT_EQ(lora_sites_of(R"("layers_to_transform": [1, 2])"), 3);  // a whole path counts in every layer
+  EXPECT_EQ(lora_sites_of(R"("exclude_modules": ["self_attn.q_proj"])"), 1);
+  EXPECT_EQ(lora_sites_of(R"("exclude_modules": ".*\\.1\\..*")"), 3);
+  EXPECT_EQ(lora_sites_of(R"("layers_to_transform": 1)"), 2);
+  EXPECT_THROW(lora_sites_of(R"("layers_to_transform": [3])"), ConfigError);
+  EXPECT_THROW(lora_sites_of(R"("layers_to_transform": [1.5])"), ConfigError);
+  EXPECT_THROW(lora_sites(R"("all-linear", "layers_to_transform": [1])"), ConfigError);
+  EXPECT_THROW(lora_sites_of(R"("exclude_modules": ["query"])"), ConfigError);
+  EXPECT_THROW(lora_sites_of(R"("exclude_modules": ".*")"), ConfigError);
+}
+
+TEST(LoraSettings, OfAConfigurationAreStricterThanThoseOfAnAdapter) {
+  EXPECT_THROW(lora_sites_of(R"("lora_alpha": 0)"), ConfigError);
+  EXPECT_THROW(lora_sites_of(R"("alpha_pattern": {"q_proj": -1})"), ConfigError);
+  EXPECT_THROW(lora_sites_of(R"("rank_pattern": {"query": 2})"), ConfigError);
+}
+
 TEST(ExcitorSettings, SmallModelsAreAdaptedInAllLayersByDefault) {
   auto method = make_method("excitor");
   method->resolve(test::tiny_config());

@@ -94,6 +94,45 @@ TEST(LoadModel, QuantisedWeightsAreRefused) {
   expect_contains(load_error(folder.path()), tensors[2].name);
 }
 
+TEST(LoadModel, NamesWithoutTheModelsPrefixAreTheSameBase) {
+  for (const bool tied : {false, true}) {
+    const TemporaryFolder whole, inner;
+    LlamaConfig config = test::tiny_config();
+    config.tie_word_embeddings = tied;
+    auto tensors = tensors_of(test::tiny_llama(config, at::kFloat).model);
+    write_model(whole.path(), config, tensors);
+    for (NamedTensor& tensor : tensors) {
+      if (tensor.name.starts_with("model.")) tensor.name = tensor.name.substr(6);
+    }
+    write_model(inner.path(), config, tensors);
+    EXPECT_EQ(load_model(inner.path(), at::kFloat).fingerprint,
+              load_model(whole.path(), at::kFloat).fingerprint);
+  }
+}
+
+TEST(LoadModel, EightBitFloatsAreRefused) {
+  const TemporaryFolder folder;
+  const LlamaConfig config = test::tiny_config();
+  auto tensors = tensors_of(test::tiny_llama(config, at::kFloat).model);
+  tensors[2].tensor = tensors[2].tensor.to(at::kFloat8_e4m3fn);
+  write_model(folder.path(), config, tensors);
+  expect_contains(load_error(folder.path()), tensors[2].name + " has type F8_E4M3");
+}
+
+TEST(ReadLlamaConfig, QuantisedModelsAreRefusedByTheirMethod) {
+  const TemporaryFolder folder;
+  const LlamaConfig config = test::tiny_config();
+  write_model(folder.path(), config, tensors_of(test::tiny_llama(config, at::kFloat).model));
+  Json json = read_json_file(folder / "config.json");
+  json["quantization_config"] = {{"quant_method", "compressed-tensors"}};
+  write_file_atomically(folder / "config.json", json.dump());
+  expect_contains(load_error(folder.path()),
+                  "quantization_config: the weights are quantised (compressed-tensors)");
+  json["quantization_config"] = nullptr;
+  write_file_atomically(folder / "config.json", json.dump());
+  EXPECT_EQ(load_error(folder.path()), "");
+}
+
 TEST(ReadLlamaConfig, EveryImpossibleValueIsReportedAtOnce) {
   const TemporaryFolder folder;
   Json json = write_llama_config(test::tiny_config(), "float32");

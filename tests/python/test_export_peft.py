@@ -1,6 +1,7 @@
 """PEFT loads the folders that the program exports, unchanged, and the program imports PEFT's: same logits."""
 import dataclasses
 import json
+import shutil
 
 import peft
 import pytest
@@ -96,6 +97,42 @@ def test_what_peft_has_no_place_for_is_refused(tmp_path, model_factory, write, s
             absent=tmp_path / "peft")
 
 
+@pytest.fixture(scope="module")
+def without_output_biases(tmp_path_factory, model_factory):
+    """A base with biases in its attention, all of o_proj's zero."""
+    folder = tmp_path_factory.mktemp("zero") / "model"
+    shutil.copytree(model_factory(attention_bias=True), folder)
+    file = folder / "model.safetensors"
+    tensors = safetensors.torch.load_file(file)
+    safetensors.torch.save_file({name: tensor * 0 if name.endswith("o_proj.bias") else tensor for name, tensor in tensors.items()}, file,
+                                metadata={"format": "pt"})
+    return folder
+
+
+def test_prompts_on_a_base_whose_o_proj_has_biases_are_not_exported(tmp_path, model_factory, without_output_biases):
+    """PEFT adds them twice in every layer with prompts."""
+    settings = dict(gate="per_layer", gate_activation="none")
+    model = model_factory(attention_bias=True)
+    adapter = random_adapters.write_adapter(tmp_path / "adapter", model, **settings)
+    refused("export", model, "--adapter", adapter, "--format", "peft", "--output", tmp_path / "peft",
+            words=["self_attn.o_proj.bias", "a second time"], code=2, absent=tmp_path / "peft")
+    adapter = random_adapters.write_adapter(tmp_path / "other", without_output_biases, **settings)
+    exported = export(tmp_path, without_output_biases, adapter)
+    assert_close(peft_logits(without_output_biases, exported),
+                 inspect_logits(without_output_biases, IDS, tmp_path / "logits.safetensors", adapter), TOLERANCE)
+
+
+def test_prompts_of_peft_on_such_a_base_are_used_with_a_warning(tmp_path, model_factory, without_output_biases):
+    config = THEIRS["adaption_prompt"]
+    output = tmp_path / "logits.safetensors"
+    for model, differs in ((model_factory(attention_bias=True), True), (without_output_biases, False)):
+        expected = write_with_peft(tmp_path / "peft", model, config)
+        done = program.run_excitor("inspect", "logits", model, "--adapter", tmp_path / "peft", "--ids", ",".join(map(str, IDS)), "--output",
+                                   output)
+        assert "adds o_proj's bias a second time" in done.stderr
+        assert (relative_error(safetensors.torch.load_file(output)["logits"], expected) > 1e-2) == differs
+
+
 # --- PEFT's folders into ours ----------------------------------------------------------------------------------------------------
 
 THEIRS = {
@@ -166,10 +203,10 @@ def set_config(folder, **keys):
     file.write_text(json.dumps(json.loads(file.read_text()) | keys))
 
 
-def test_modules_that_do_not_exist_are_named(tmp_path, model_factory):
+def test_a_choice_of_modules_that_do_not_exist_is_refused(tmp_path, model_factory):
     model = model_factory()
     write_with_peft(tmp_path / "peft", model, THEIRS["lora"])
-    set_config(tmp_path / "peft", target_modules=["q_proj", "query_key_value"])
+    set_config(tmp_path / "peft", target_modules=["query_key_value"])
     refused("import", tmp_path / "peft", "--output", tmp_path / "ours", words=["query_key_value", "q_proj"], absent=tmp_path / "ours")
 
 

@@ -3,6 +3,7 @@ import argparse
 import collections
 import json
 import os
+import re
 import subprocess
 import zipfile
 
@@ -94,9 +95,15 @@ def test_a_training_state_says_what_to_extract(tmp_path):
     assert inspect(tmp_path / "weights.pth") == [{"name": "weight", "dtype": "F32", "shape": [2]}]
 
 
-def test_the_format_before_1_6_says_how_to_convert(tmp_path):
-    torch.save({"weight": torch.ones(2)}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
-    assert "before version 1.6" in refusal(tmp_path / "a.pth")
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_the_format_before_1_6_says_how_to_convert(tmp_path, protocol):
+    file = tmp_path / "a.pth"
+    torch.save({"weight": torch.ones(2)}, file, _use_new_zipfile_serialization=False, pickle_protocol=protocol)
+    message = refusal(file)
+    assert "before version 1.6" in message
+    exec(re.search(r"python3 -c '(.*)'", message).group(1))
+    assert inspect(tmp_path / "a.pth.new") == [{"name": "weight", "dtype": "F32", "shape": [2]}]
 
 
 def test_torchscript_is_named(tmp_path):

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
+#include <excitor/tokenizer/sentencepiece_json.h>
 #include <excitor/util/error.h>
 #include <excitor/util/sha256.h>
 
@@ -52,6 +54,30 @@ TEST_F(TinyTokenizer, ATextSurvivesEncodingAndDecoding) {
        {"The red box.", "two  spaces", "line\nline\ttab", " leading", "naïve – 日本語 🦙", ""}) {
     EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
   }
+}
+
+TEST_F(TinyTokenizer, TheSameModelAsJsonGivesTheSameIds) {
+  const test::ScratchFolder other;
+  other.write("tokenizer.json", sentencepiece_as_tokenizer_json(file)->dump());
+  other.write("tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>"})");
+  const auto translated = load_tokenizer(other.path());
+  EXPECT_EQ(translated->bos(), 1);
+  EXPECT_EQ(translated->vocab_size(), tokenizer->vocab_size());
+  for (const std::string text : {"The red box.", "two  spaces   three", "line\nline\ttab", "  leading",
+                                 "trailing  ", "naïve – 日本語 🦙", "▁x▁ y", "", " "}) {
+    EXPECT_EQ(translated->encode(text), tokenizer->encode(text)) << text;
+  }
+}
+
+TEST(SentencepieceAsJson, ModelsThatWorkOtherwiseAreNotTranslated) {
+  const test::ScratchFolder folder;
+  const auto translated = [&](const std::string& content) {
+    return sentencepiece_as_tokenizer_json(folder.write("tokenizer.model", content)).has_value();
+  };
+  EXPECT_TRUE(translated(tiny_model()));
+  EXPECT_FALSE(translated(test::train_llama_like_model({{"add_dummy_prefix", "false"}})));
+  EXPECT_FALSE(translated(test::train_llama_like_model({{"normalization_rule_name", "nmt_nfkc"}})));
+  EXPECT_FALSE(translated("aGVsbG8= 0\n"));
 }
 
 TEST_F(TinyTokenizer, AZeroByteIsACharacterLikeAnyOther) {

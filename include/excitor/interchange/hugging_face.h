@@ -33,6 +33,8 @@ at::Tensor probe_logits(Llama& model, const ModelBypass* bypass);
 
 /// Copies what a tokenizer consists of (tokenizer.model, tokenizer.json, their configurations, the chat
 /// template) from a model folder, or from a tokenizer file. Of a Meta folder the tokenizer.model beside it.
+/// A SentencePiece model that comes alone, made like LLaMA's, gets a tokenizer.json and a
+/// tokenizer_config.json, with which transformers gives the ids that the program uses.
 void copy_tokenizer(const std::filesystem::path& source, const std::filesystem::path& folder);
 
 }  // namespace excitor

@@ -2,16 +2,14 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <nlohmann/json.hpp>
 
+#include <excitor/methods/adapter_tensors.h>
 #include <excitor/methods/method.h>
 #include <excitor/methods/vision_origin.h>
 #include <excitor/model/llama_config.h>
@@ -57,17 +55,10 @@ struct AdapterExpectation {
   bool force = false;
 };
 
-/// Reads our folders and PEFT's. Strict: a missing or left-over tensor, another shape, an unknown setting,
-/// another base or tokenizer is a CheckpointError that names it. The parameters lie on `device`.
+/// Reads our folders and PEFT's (adapter_model.safetensors, else adapter_model.bin). Strict: a missing or
+/// left-over tensor, another shape, an unknown setting, another base or tokenizer is a CheckpointError that
+/// names it. The parameters lie on `device`.
 LoadedAdapter load_adapter(const std::filesystem::path& folder, const LlamaConfig& model,
                            const AdapterExpectation& expected, at::Device device = at::kCPU);
-
-/// The tensors of a file by their names.
-using TensorsByName = std::map<std::string, at::Tensor, std::less<>>;
-
-/// Copies of `tensors` in fp32 as the parameters of `specs`. Throws CheckpointError that lists, behind
-/// `where` (the file), those that are missing, left over, or of another shape or kind of type.
-ParameterSet match_parameters(const std::vector<ParameterSpec>& specs, const TensorsByName& tensors,
-                              const std::string& where);
 
 }  // namespace excitor

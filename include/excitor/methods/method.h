@@ -38,9 +38,9 @@ class Method {
   /// "method" in a configuration.
   virtual void check(const LlamaConfig& model, const std::string& path, Problems& problems) const = 0;
 
-  /// Fills in what an adapter_config.json of another program leaves to its defaults, and adds what it asks
-  /// for that is not computed.
-  virtual void complete_adapter_config(Json&, Problems&) const {}
+  /// Called before describe() reads an adapter_config.json. Fills in what another program leaves to its
+  /// defaults, spells its settings as ours, and adds what it asks for that is not computed.
+  virtual void read_adapter_config(Json&, Problems&) {}
 
   /// Every trainable tensor by its name in the adapter's file, in the order of the layers. Needs no weights.
   virtual std::vector<ParameterSpec> parameters(const LlamaConfig& model) const = 0;

@@ -16,13 +16,14 @@ struct LoadedModel {
   std::string stored_type;  ///< "bfloat16": the type of most weights in the file
 };
 
-/// The weights in a model's folder by Hugging Face name: safetensors or PyTorch's .bin beside config.json
-/// (safetensors when both are there), or Meta's consolidated.NN.pth beside params.json. Throws ConfigError
+/// The weights in a model's folder by the names of LlamaForCausalLM, whether the files spell them so or as
+/// LlamaModel does, without "model.": safetensors or PyTorch's .bin beside config.json (safetensors when both
+/// are there), or Meta's consolidated.NN.pth beside params.json. Throws ConfigError
 /// and CheckpointError as read_llama_config, SafetensorsFolder and read_torch_file.
 Weights open_weights(const std::filesystem::path& folder, const LlamaConfig& config);
 
 /// Throws CheckpointError that lists the tensors that are missing or have another shape than the
-/// configuration demands.
+/// configuration demands, or names one that is not F32, BF16, F16 or F64.
 void check_weights(const Weights& weights, const std::vector<WeightShape>& expected);
 
 /// What identifies a base: a hash of names, shapes, stored types and samples of the content, the same for
