@@ -154,11 +154,7 @@ class Check {
   void check_tokenizer() {
     const ModelSettings& model = config_->model;
     tokenizer_ = load_tokenizer(model.tokenizer.empty() ? model.path : model.tokenizer);
-    if (shape_ && tokenizer_->vocab_size() > shape_->vocab_size) {
-      throw CheckpointError(fmt::format(
-          "the tokenizer has {} tokens, but the embedding has {} rows; they do not belong together",
-          tokenizer_->vocab_size(), shape_->vocab_size));
-    }
+    if (shape_) tokenizer_->require_rows(shape_->vocab_size, model.path);
     line(fmt::format("{} tokens; BOS is {} (id {}), EOS is {} (id {})", tokenizer_->vocab_size(),
                      tokenizer_->piece(tokenizer_->bos()), tokenizer_->bos(),
                      tokenizer_->piece(tokenizer_->eos()), tokenizer_->eos()));

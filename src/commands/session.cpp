@@ -76,6 +76,8 @@ Session open_session(const SessionOptions& options) {
       .tokenizer = std::move(tokenizer),
       .adapter = {},
       .bypass = nullptr};
+  if (session.tokenizer)
+    session.tokenizer->require_rows(session.base.model.config().vocab_size, options.model);
   if (options.adapter.empty()) return session;
   const AdapterExpectation expected{.base_fingerprint = session.base.fingerprint,
                                     .tokenizer_sha256 = session.tokenizer ? session.tokenizer->sha256() : "",

@@ -54,12 +54,7 @@ void TrainingRun::load_base() {
   if (shared_) inputs_ = *shared_;
   const at::ScalarType type = resolve_dtype(config_.model.dtype, device_.device, config_.model.path);
   inputs_.base->model.set_activation_type(activation_type(config_.train.precision, type));
-  const int64_t rows = inputs_.base->model.config().vocab_size;
-  if (inputs_.tokenizer->vocab_size() > rows) {
-    throw CheckpointError(fmt::format(
-        "the tokenizer has {} tokens, but the embedding of {} has {} rows; they do not belong together",
-        inputs_.tokenizer->vocab_size(), config_.model.path, rows));
-  }
+  inputs_.tokenizer->require_rows(inputs_.base->model.config().vocab_size, config_.model.path);
 }
 
 std::optional<VisionOrigin> TrainingRun::vision_origin() const {

@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// To be raised whenever the same settings give other tokens or another layout.
-constexpr int kCacheVersion = 2;
+constexpr int kCacheVersion = 3;
 
 const char* word_of(LongExamples choice) {
   switch (choice) {
@@ -43,7 +43,7 @@ Json key_of(const FileTask& task, const fs::path& folder) {
               {"data_sha256", remembered_hash(task.file.path, folder / "files")},
               {"format", task.file.format},
               {"holds_rows", has_template || extension == ".json" || extension == ".jsonl"},
-              {"tokenizer_sha256", task.tokenizer.sha256()},
+              {"tokenizer", task.tokenizer.fingerprint()},
               {"bos", task.tokenizer.bos()},
               {"eos", task.tokenizer.eos()},
               {"max_seq_length", task.settings.max_seq_length},

@@ -37,18 +37,10 @@ at::Tensor next_logits(const Generator& generator, const std::vector<TokenId>& i
   return logits;
 }
 
-void check_vocabulary(const Llama& model, const Tokenizer& tokenizer) {
-  if (tokenizer.vocab_size() <= model.config().vocab_size) return;
-  throw CheckpointError(fmt::format(
-      "the tokenizer has {} tokens, but the model's embedding has {} rows; they do not belong together",
-      tokenizer.vocab_size(), model.config().vocab_size));
-}
-
 }  // namespace
 
 Generation Generator::generate(const std::vector<TokenId>& prompt, const SamplingSettings& settings,
                                const TextSink& sink, const at::Tensor& image) const {
-  check_vocabulary(model, tokenizer);
   const at::NoGradGuard no_grad;
   std::vector<int64_t> ends = end_ids;
   ends.push_back(tokenizer.eos());

@@ -15,8 +15,6 @@
 namespace excitor {
 namespace {
 
-constexpr std::string_view kSpaceSymbol = "▁";
-
 /// Length of the character at the beginning of valid UTF-8.
 size_t character_length(std::string_view text) {
   size_t length = 1;
@@ -24,36 +22,24 @@ size_t character_length(std::string_view text) {
   return length;
 }
 
-/// Text with ▁ as spaces.
-std::string with_spaces(std::string_view piece) {
-  std::string text;
-  for (size_t found = 0; (found = piece.find(kSpaceSymbol)) != piece.npos;) {
-    text.append(piece.substr(0, found)).append(" ");
-    piece.remove_prefix(found + kSpaceSymbol.size());
-  }
-  return text.append(piece);
-}
-
 class BpeTokenizer final : public Tokenizer {
  public:
   explicit BpeTokenizer(BpeDescription description) : d_(std::move(description)) {
     sha256_ = d_.sha256;
+    note_additions(d_.additions);
+    for (const TokenId id : {d_.bos, d_.eos}) make_control(id);
+    added_ = AddedTokens(d_.added, d_.normalizer);
     index_tokens();
+    for (const AddedToken& token : d_.added) index_added(token);
     find_bytes();
-    require_in_vocabulary(d_.bos);
-    require_in_vocabulary(d_.eos);
   }
 
   std::vector<TokenId> encode(std::string_view text) const override {
     require_utf8(text);
     std::vector<TokenId> ids;
     const auto add_word = [&](std::string_view word) { append_word(word, ids); };
-    while (!text.empty()) {
-      const auto [begin, length, id] = find_added(text);
-      for_each_piece(text.substr(0, begin), d_.steps, add_word);
-      if (length > 0) ids.push_back(id);
-      text.remove_prefix(begin + length);
-    }
+    added_.visit(text, {.stretch = [&](const Stretch& s) { for_each_piece(s, d_.steps, add_word); },
+                        .token = [&](TokenId id) { ids.push_back(id); }});
     return ids;
   }
 
@@ -61,15 +47,15 @@ class BpeTokenizer final : public Tokenizer {
     std::string text;
     std::string bytes;  // of tokens <0x00> … that stand side by side
     for (const TokenId id : ids) {
-      require_in_vocabulary(id);
-      const BpeToken& token = token_of(id);
-      if (token.kind == BpeTokenKind::control) continue;
-      if (const int byte = d_.alphabet == BpeAlphabet::characters ? byte_of_[index(id)] : -1; byte >= 0) {
-        bytes += static_cast<char>(byte);
+      if (!is_in_vocabulary(id) || token_of(id).kind == BpeTokenKind::control) continue;
+      const auto added = normalized_.find(id);
+      if (added == normalized_.end() && d_.alphabet == BpeAlphabet::characters && byte_of_[index(id)] >= 0) {
+        bytes += static_cast<char>(byte_of_[index(id)]);
         continue;
       }
       append_bytes(bytes, text);
-      text += d_.alphabet == BpeAlphabet::characters ? with_spaces(token.text) : token.text;
+      const std::string& spelled = added == normalized_.end() ? token_of(id).text : added->second;
+      text += d_.alphabet == BpeAlphabet::characters ? with_spaces(spelled) : spelled;
     }
     append_bytes(bytes, text);
     if (d_.strips_leading_space && text.starts_with(' ')) text.erase(0, 1);
@@ -103,14 +89,25 @@ class BpeTokenizer final : public Tokenizer {
   static size_t index(TokenId id) { return static_cast<size_t>(id); }
   const BpeToken& token_of(TokenId id) const { return d_.tokens[index(id)]; }
 
+  void make_control(TokenId id) {
+    require_in_vocabulary(id);
+    d_.tokens[index(id)].kind = BpeTokenKind::control;
+    std::erase_if(d_.added, [id](const AddedToken& token) { return token.id == id; });
+  }
+
   void index_tokens() {
     ids_.reserve(d_.tokens.size());
     for (size_t i = 0; i < d_.tokens.size(); ++i) {
       const BpeToken& token = d_.tokens[i];
       const auto id = static_cast<TokenId>(i);
       (token.kind == BpeTokenKind::ordinary ? ids_ : specials_).emplace(token.text, id);
-      if (token.kind == BpeTokenKind::added) added_.emplace_back(token.text, id);
     }
+  }
+
+  void index_added(const AddedToken& token) {
+    specials_.emplace(token.content, token.id);
+    const std::string normalized = apply_steps(token.content, d_.normalizer);
+    if (token.normalized && normalized != token.content) normalized_.emplace(token.id, normalized);
   }
 
   /// The tokens of the single bytes.
@@ -129,22 +126,6 @@ class BpeTokenizer final : public Tokenizer {
       byte_ids_[static_cast<size_t>(b)] = found->second;
       byte_of_[index(found->second)] = static_cast<int16_t>(b);
     }
-  }
-
-  struct Found {
-    size_t begin = 0;
-    size_t length = 0;
-    TokenId id = -1;
-  };
-  /// The first added token in a text, of several at one place the longest; or the end of the text.
-  Found find_added(std::string_view text) const {
-    Found best{.begin = text.size()};
-    for (const auto& [added, id] : added_) {
-      const size_t begin = text.find(added);
-      if (begin < best.begin || (begin == best.begin && begin != text.size() && added.size() > best.length))
-        best = {.begin = begin, .length = added.size(), .id = id};
-    }
-    return best;
   }
 
   void append_word(std::string_view word, std::vector<TokenId>& ids) const {
@@ -192,8 +173,10 @@ class BpeTokenizer final : public Tokenizer {
     bytes.clear();
   }
 
+  bool is_in_vocabulary(TokenId id) const { return id >= 0 && id < vocab_size(); }
+
   void require_in_vocabulary(TokenId id) const {
-    if (id >= 0 && id < vocab_size()) return;
+    if (is_in_vocabulary(id)) return;
     throw CheckpointError(
         fmt::format("token id {} is not in the vocabulary of {} (ids 0 to {}): model and tokenizer do "
                     "not belong together",
@@ -202,8 +185,9 @@ class BpeTokenizer final : public Tokenizer {
 
   BpeDescription d_;
   IdsByText ids_;       // of ordinary tokens
-  IdsByText specials_;  // of the others
-  std::vector<std::pair<std::string, TokenId>> added_;
+  IdsByText specials_;  // of the others, and of those that texts are searched for
+  std::unordered_map<TokenId, std::string> normalized_;  // what added tokens that are so stand for
+  AddedTokens added_;
   std::array<TokenId, 256> byte_ids_{};
   std::vector<int16_t> byte_of_;  // [V], the byte that a token stands for, or -1
   mutable WordCache words_;

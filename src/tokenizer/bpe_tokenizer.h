@@ -8,6 +8,7 @@
 
 #include <excitor/tokenizer/tokenizer.h>
 
+#include "added_tokens.h"
 #include "bpe_merges.h"
 #include "text_steps.h"
 
@@ -15,13 +16,15 @@ namespace excitor {
 
 enum class BpeTokenKind {
   ordinary,
-  added,   ///< found in a text as a whole, before all else
+  added,   ///< no word becomes it; found in a text as a whole, before all else
   control  ///< never found in a text, and nothing when decoded
 };
 
 struct BpeToken {
   std::string text;  ///< bytes of a byte-level vocabulary, else as spelled ("▁the", "<0x0A>")
   BpeTokenKind kind = BpeTokenKind::ordinary;
+
+  bool operator==(const BpeToken&) const = default;
 };
 
 /// How a word begins before its merges, and how tokens become text again.
@@ -35,14 +38,17 @@ enum class BpeAlphabet {
 struct BpeDescription {
   std::string name;              ///< the file, for messages
   std::string sha256;            ///< of the file
+  std::string additions;         ///< what the files beside it add, in any words; "" for nothing
   std::vector<BpeToken> tokens;  ///< [V], by id
   BpeMerges merges;
   BpeAlphabet alphabet = BpeAlphabet::bytes;
-  bool ignore_merges = false;   ///< a word that is a token is that token, whatever the merges say
-  std::vector<TextStep> steps;  ///< before BPE
+  bool ignore_merges = false;     ///< a word that is a token is that token, whatever the merges say
+  std::vector<AddedToken> added;  ///< those that texts are searched for; may be ordinary ones as well
+  std::vector<TextStep> normalizer;
+  std::vector<TextStep> steps;  ///< behind it, before BPE
   bool adds_leading_space = false;
   bool strips_leading_space = false;  ///< the one in front of a decoded text
-  TokenId bos = -1;
+  TokenId bos = -1;                   ///< a control token whatever its kind, as EOS
   TokenId eos = -1;
 };
 

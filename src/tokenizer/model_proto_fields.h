@@ -9,6 +9,7 @@ namespace excitor::model_proto {
 inline constexpr uint32_t kPieces = 1;
 inline constexpr uint32_t kTrainerSpec = 2;
 inline constexpr uint32_t kNormalizerSpec = 3;
+inline constexpr uint32_t kSelfTestData = 4;
 inline constexpr uint32_t kDenormalizerSpec = 5;
 
 // ModelProto.SentencePiece

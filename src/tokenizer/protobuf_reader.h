@@ -24,6 +24,8 @@ class ProtobufReader {
   explicit ProtobufReader(std::string_view message) : rest_(message) {}
 
   bool at_end() const { return rest_.empty(); }
+  /// The bytes that are still to be read.
+  std::string_view rest() const { return rest_; }
 
   ProtobufField next() {
     const uint64_t tag = varint();

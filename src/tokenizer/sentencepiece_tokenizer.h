@@ -9,9 +9,11 @@
 
 namespace excitor {
 
-/// Builds a tokenizer from the content of a SentencePiece model. Tokens that the other files of its folder
-/// add (read_added_tokens) follow the model's as control tokens: no text becomes one. Throws CheckpointError:
-/// damaged, or a model without BOS or EOS.
+/// Builds a tokenizer from the content of a SentencePiece model. The other files of its folder may name
+/// another BOS and EOS and add tokens behind the model's own (TokenizerFolder): special ones are control
+/// tokens, which no text becomes; the others are found in texts, as Hugging Face does. Behind one of those a
+/// stretch begins with a space as `legacy` says; what the text itself begins with is encoded as SentencePiece
+/// does. Throws CheckpointError: damaged, or without BOS or EOS.
 std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(std::string_view content,
                                                         const std::filesystem::path& file);
 

@@ -26,6 +26,7 @@ struct Replace {
 /// Puts `text` in front of a piece that does not begin with it already.
 struct PrependOnce {
   std::string text;
+  bool only_at_start = false;  ///< only of the piece that the whole text begins with
 };
 
 /// Splits at the matches: each match and each stretch between two is a piece ("Isolated").
@@ -42,9 +43,18 @@ struct SplitBefore {
 
 using TextStep = std::variant<Prepend, Replace, PrependOnce, SplitIsolated, SplitBefore>;
 
-/// Passes a text through all steps and visits the pieces that come out, in their order.
-void for_each_piece(std::string_view text, const std::vector<TextStep>& steps,
+/// Part of a text.
+struct Stretch {
+  std::string_view text;
+  bool at_start = true;  ///< the whole text begins with it
+};
+
+/// Passes a stretch through all steps and visits the pieces that come out, in their order.
+void for_each_piece(const Stretch& stretch, const std::vector<TextStep>& steps,
                     const std::function<void(std::string_view)>& visit);
+
+/// What a text becomes by steps that do not split (a normalizer).
+std::string apply_steps(std::string_view text, const std::vector<TextStep>& steps);
 
 /// A pattern of tokenizer.json or tiktoken. Their \s is Unicode's White_Space; PCRE2's has U+180E too.
 Regex compile_split_pattern(std::string_view pattern);

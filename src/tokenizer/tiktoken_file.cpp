@@ -13,6 +13,7 @@
 #include <excitor/util/sha256.h>
 
 #include "bpe_tokenizer.h"
+#include "tokenizer_folder.h"
 
 namespace excitor {
 namespace {
@@ -156,6 +157,35 @@ void add_control_tokens(std::vector<BpeToken>& tokens) {
   }
 }
 
+/// Tokens behind the control tokens, and other names of those.
+void add_folder_tokens(const TokenizerFolder& folder, TokenId first_control, BpeDescription& d) {
+  std::vector<FolderToken> changes;
+  for (const FolderToken& added : folder.added_tokens(static_cast<int64_t>(d.tokens.size()))) {
+    const auto place = static_cast<size_t>(added.token.id);
+    if (added.token.id < first_control) continue;
+    if (place == d.tokens.size()) d.tokens.emplace_back();
+    const BpeToken token{.text = added.token.content,
+                         .kind = added.is_special ? BpeTokenKind::control : BpeTokenKind::added};
+    if (d.tokens[place] == token) continue;
+    d.tokens[place] = token;
+    changes.push_back(added);
+    if (!added.is_special) d.added.push_back(added.token);
+  }
+  d.additions = describe_tokens(changes);
+}
+
+void find_bos_and_eos(const TokenizerFolder& folder, const SpecialTokens& own, BpeDescription& d) {
+  const auto find = [&](const std::string& name) -> TokenId {
+    for (size_t id = d.tokens.size(); id-- > 0;) {
+      if (d.tokens[id].text == name) return static_cast<TokenId>(id);
+    }
+    return -1;
+  };
+  const auto [bos, eos] = folder.special_tokens(find, {.otherwise = own, .first_config_id = own.bos});
+  d.bos = bos;
+  d.eos = eos;
+}
+
 }  // namespace
 
 bool looks_like_tiktoken(std::string_view content) {
@@ -168,15 +198,18 @@ bool looks_like_tiktoken(std::string_view content) {
          std::ranges::all_of(line.substr(space + 1), is_digit);
 }
 
-std::unique_ptr<Tokenizer> make_tiktoken_tokenizer(std::string_view content, const std::string& name) {
-  BpeDescription d{.name = name, .sha256 = sha256_hex(content)};
-  d.tokens = TiktokenReader(content, name).read();
+std::unique_ptr<Tokenizer> make_tiktoken_tokenizer(std::string_view content,
+                                                   const std::filesystem::path& file) {
+  BpeDescription d{.name = file.string(), .sha256 = sha256_hex(content)};
+  d.tokens = TiktokenReader(content, d.name).read();
   d.merges = merges_of(d.tokens);
   d.ignore_merges = true;
   d.steps = {SplitIsolated{compile_split_pattern(kSplitPattern)}};
-  d.bos = static_cast<TokenId>(d.tokens.size());
-  d.eos = d.bos + 1;
+  const auto first_control = static_cast<TokenId>(d.tokens.size());
   add_control_tokens(d.tokens);
+  const TokenizerFolder folder(file.parent_path());
+  add_folder_tokens(folder, first_control, d);
+  find_bos_and_eos(folder, {.bos = first_control, .eos = first_control + 1}, d);
   return make_bpe_tokenizer(std::move(d));
 }
 

@@ -4,6 +4,7 @@
 
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
+#include <excitor/util/sha256.h>
 #include <excitor/util/utf8.h>
 
 #include "sentencepiece_tokenizer.h"
@@ -87,6 +88,17 @@ std::vector<TokenId> Tokenizer::encode_answer(std::string_view text) const {
   return ids;
 }
 
+std::string Tokenizer::fingerprint() const {
+  return additions_.empty() ? sha256_ : sha256_hex(sha256_ + additions_);
+}
+
+void Tokenizer::require_rows(int64_t rows, const std::string& model) const {
+  if (vocab_size() <= rows) return;
+  throw CheckpointError(
+      fmt::format("the tokenizer has {} tokens, but the embedding{} has {} rows; they do not belong together",
+                  vocab_size(), model.empty() ? "" : " of " + model, rows));
+}
+
 void Tokenizer::require_utf8(std::string_view text) {
   const size_t offset = find_invalid_utf8(text);
   if (offset == text.npos) return;
@@ -127,7 +139,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& folder_or_file) {
   const std::string content = read_file(file);
   reject_other_kinds(content, file.string());
   if (is_json(content, file)) return make_hugging_face_tokenizer(content, file);
-  if (looks_like_tiktoken(content)) return make_tiktoken_tokenizer(content, file.string());
+  if (looks_like_tiktoken(content)) return make_tiktoken_tokenizer(content, file);
   return make_sentencepiece_tokenizer(content, file);
 }
 

@@ -14,7 +14,7 @@
 #include "bpe_tokenizer.h"
 #include "byte_characters.h"
 #include "json_fields.h"
-#include "special_tokens.h"
+#include "tokenizer_folder.h"
 #include "tokenizer_json_steps.h"
 
 namespace excitor {
@@ -70,6 +70,7 @@ class TokenizerJsonReader {
     read_added_tokens();
     fill_tokens();
     read_tokenizer_json_steps(file_, d_);
+    check_added_tokens();
     if (d_.alphabet == BpeAlphabet::bytes) spell_tokens_as_bytes(model);
     if (d_.alphabet == BpeAlphabet::characters && !byte_fallback_)
       model.fail(
@@ -155,22 +156,25 @@ class TokenizerJsonReader {
   }
 
   void read_added_token(JsonFields& token) {
-    const std::string content = token.text("content");
+    const bool is_special = token.flag("special", false);
     const Json& id = token.get("id");
-    const bool special = token.flag("special", false);
-    const bool normalized = token.flag("normalized", !special);
-    for (const char* flag : {"single_word", "lstrip", "rstrip"}) {
-      if (token.flag(flag, false) && !special)
-        token.fail(fmt::format("\"{}\": {} is not understood of a token that is not special", content, flag));
-    }
-    if (normalized && !special && !file_.get("normalizer").is_null())
-      token.fail(fmt::format("\"{}\": normalized, which is not understood beside a normalizer", content));
+    AddedToken added{.content = token.text("content"),
+                     .normalized = token.flag("normalized", !is_special),
+                     .single_word = token.flag("single_word", false),
+                     .lstrip = token.flag("lstrip", false),
+                     .rstrip = token.flag("rstrip", false)};
     token.require_nothing_else();
-    if (const TokenId known = vocabulary_.find(content); known < 0)
-      vocabulary_.add(token, content, id);
-    else if (id != known)
-      token.fail(fmt::format("\"{}\" has the id {}, but {} in the vocab", content, id.dump(), known));
-    kinds_[vocabulary_.find(content)] = special ? BpeTokenKind::control : BpeTokenKind::added;
+    added.id = vocabulary_.find(added.content);
+    const bool is_new = added.id < 0;
+    if (is_new) {
+      vocabulary_.add(token, added.content, id);
+      added.id = id.get<TokenId>();
+    } else if (id != added.id) {
+      token.fail(
+          fmt::format("\"{}\" has the id {}, but {} in the vocab", added.content, id.dump(), added.id));
+    }
+    if (is_special || is_new) kinds_[added.id] = is_special ? BpeTokenKind::control : BpeTokenKind::added;
+    if (!is_special) d_.added.push_back(std::move(added));
   }
 
   void fill_tokens() {
@@ -183,6 +187,14 @@ class TokenizerJsonReader {
       const auto kind = kinds_.find(static_cast<TokenId>(i));
       d_.tokens.push_back(
           {.text = texts[i], .kind = kind == kinds_.end() ? BpeTokenKind::ordinary : kind->second});
+    }
+  }
+
+  /// A token that a normalizer leaves nothing of would be found everywhere.
+  void check_added_tokens() const {
+    for (const AddedToken& token : d_.added) {
+      if (token.normalized && apply_steps(token.content, d_.normalizer).empty())
+        file_.fail(fmt::format("the added token \"{}\" is nothing once it is normalized", token.content));
     }
   }
 
@@ -203,12 +215,11 @@ class TokenizerJsonReader {
   void read_bos_and_eos() {
     const AddedAround around = read_post_processor(file_);
     const auto find = [this](const std::string& text) { return vocabulary_.find(text); };
+    const SpecialTokens own{.bos = vocabulary_.find(around.before), .eos = vocabulary_.find(around.after)};
     const SpecialTokens special =
-        find_special_tokens(path_.parent_path(), find,
-                            {.bos = vocabulary_.find(around.before), .eos = vocabulary_.find(around.after)});
+        TokenizerFolder(path_.parent_path()).special_tokens(find, {.otherwise = own});
     d_.bos = required(special.bos, "BOS", "bos_token");
     d_.eos = required(special.eos, "EOS", "eos_token");
-    for (const TokenId id : {d_.bos, d_.eos}) d_.tokens[static_cast<size_t>(id)].kind = BpeTokenKind::control;
   }
 
   TokenId required(TokenId id, const char* what, const char* key) const {

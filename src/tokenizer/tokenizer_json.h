@@ -11,9 +11,9 @@
 namespace excitor {
 
 /// Builds a tokenizer from the content of a tokenizer.json. BOS and EOS are those of the
-/// tokenizer_config.json beside `file`, else of config.json or generation_config.json, else what the
-/// post_processor puts around a text. Special added tokens are control tokens: no text becomes one. Other
-/// added tokens are found in texts, as Hugging Face does.
+/// tokenizer_config.json beside `file` (TokenizerFolder), else of config.json or generation_config.json, else
+/// what the post_processor puts around a text. Special added tokens are control tokens: no text becomes one.
+/// Other added tokens are found in texts, as Hugging Face does.
 ///
 /// Throws CheckpointError that names what is not understood (another model than BPE, a normalizer, …), is
 /// missing, stands twice, or leaves a hole. `truncation` and `padding` are not looked at: they are settings

@@ -1,6 +1,7 @@
 #include "tokenizer_json_steps.h"
 
 #include <algorithm>
+#include <cctype>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,7 +13,6 @@
 namespace excitor {
 namespace {
 
-constexpr std::string_view kSpaceSymbol = "▁";
 /// What ByteLevel splits at by itself (GPT-2's expression).
 constexpr std::string_view kByteLevelPattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
@@ -46,6 +46,16 @@ void ignore_byte_level_flags(JsonFields& fields) {
   for (const char* flag : {"add_prefix_space", "trim_offsets", "use_regex"}) fields.flag(flag, true);
 }
 
+/// A regular expression that matches `text` alone.
+std::string expression_for(std::string_view text) {
+  std::string expression;
+  for (const char c : text) {
+    if (std::ispunct(static_cast<unsigned char>(c))) expression += '\\';
+    expression += c;
+  }
+  return expression;
+}
+
 class StepReader {
  public:
   explicit StepReader(BpeDescription& description) : d_(description) {}
@@ -54,10 +64,10 @@ class StepReader {
     JsonFields fields(part, where);
     const std::string type = fields.type();
     if (type == "Prepend") {
-      d_.steps.push_back(Prepend{fields.text("prepend")});
+      d_.normalizer.push_back(Prepend{fields.text("prepend")});
       d_.adds_leading_space = true;
     } else if (type == "Replace") {
-      d_.steps.push_back(Replace{string_pattern(fields), fields.text("content")});
+      d_.normalizer.push_back(Replace{string_pattern(fields), fields.text("content")});
     } else {
       fail_type(fields, type, "Sequence, Prepend, Replace");
     }
@@ -74,8 +84,10 @@ class StepReader {
       read_split(fields);
     else if (type == "Metaspace")
       read_metaspace(fields);
+    else if (type == "Digits")
+      d_.steps.push_back(split_at(fields, fields.flag("individual_digits", false) ? "\\p{N}" : "\\p{N}+"));
     else
-      fail_type(fields, type, "Sequence, ByteLevel, Split, Metaspace");
+      fail_type(fields, type, "Sequence, ByteLevel, Split, Digits, Metaspace");
     fields.require_nothing_else();
   }
 
@@ -120,25 +132,25 @@ class StepReader {
       fields.fail(fmt::format("the behavior \"{}\" is not understood; understood: Isolated", behavior));
     if (fields.flag("invert", false)) fields.fail("\"invert\": true is not understood");
     JsonFields pattern(fields.get("pattern"), fields.where() + ".pattern");
-    const std::string expression = pattern.text("Regex");
+    const bool is_literal = !pattern.get("String").is_null();
+    const std::string text = pattern.text(is_literal ? "String" : "Regex");
     pattern.require_nothing_else();
-    d_.steps.push_back(split_at(fields, expression));
+    d_.steps.push_back(split_at(fields, is_literal ? expression_for(text) : text));
   }
 
   void read_metaspace(JsonFields& fields) {
     const Metaspace metaspace = metaspace_of(fields);
     d_.steps.push_back(Replace{" ", std::string(kSpaceSymbol)});
-    if (metaspace.prepend) d_.steps.push_back(PrependOnce{std::string(kSpaceSymbol)});
+    if (metaspace.prepend) d_.steps.push_back(PrependOnce{std::string(kSpaceSymbol), metaspace.only_first});
     if (metaspace.split) d_.steps.push_back(SplitBefore{std::string(kSpaceSymbol)});
     d_.adds_leading_space = d_.adds_leading_space || metaspace.prepend;
   }
 
   struct Metaspace {
     bool prepend = true;
+    bool only_first = false;
     bool split = true;
   };
-  /// The prepend_scheme "first" prepends to the first stretch of a text alone; here every text is encoded by
-  /// itself, so each is a first one.
   static Metaspace metaspace_of(JsonFields& fields) {
     if (fields.text("replacement") != kSpaceSymbol) fields.fail("the replacement must be \"▁\"");
     Metaspace metaspace{.prepend = fields.flag("add_prefix_space", true),
@@ -150,6 +162,7 @@ class StepReader {
                               describe_value(scheme)));
     }
     metaspace.prepend = scheme != "never";
+    metaspace.only_first = scheme == "first";
     return metaspace;
   }
 

@@ -6,8 +6,7 @@
 namespace excitor {
 namespace {
 
-constexpr std::string_view kSpaceSymbol = "▁";  // U+2581
-constexpr size_t kLongestWord = 48;             // bytes
+constexpr size_t kLongestWord = 48;  // bytes
 constexpr size_t kWordsPerShard = 20000;
 
 bool allows_word_by_word(const ProtobufField& field) {
@@ -48,9 +47,32 @@ bool adds_dummy_prefix(std::string_view content) {
   return find_integer(normalizer, model_proto::kAddDummyPrefix, 1) != 0;
 }
 
+std::string without_dummy_prefix(std::string_view content) {
+  std::string changed;
+  for (ProtobufReader reader(content); !reader.at_end();) {
+    const std::string_view before = reader.rest();
+    const bool is_self_test = reader.next().number == model_proto::kSelfTestData;
+    // The samples of a self-test expect the prefix.
+    if (!is_self_test) changed.append(before.substr(0, before.size() - reader.rest().size()));
+  }
+  // A message that stands twice is merged: add_dummy_prefix = false.
+  constexpr char kOverride[] = {model_proto::kNormalizerSpec << 3 | 2, 2, model_proto::kAddDummyPrefix << 3,
+                                0};
+  return changed.append(kOverride, sizeof kOverride);
+}
+
 bool holds_inner_space(std::string_view piece) {
   while (piece.starts_with(kSpaceSymbol)) piece.remove_prefix(kSpaceSymbol.size());
   return piece.find(kSpaceSymbol) != piece.npos;
+}
+
+std::string with_spaces(std::string_view piece) {
+  std::string text;
+  for (size_t found = 0; (found = piece.find(kSpaceSymbol)) != piece.npos;) {
+    text.append(piece.substr(0, found)).append(" ");
+    piece.remove_prefix(found + kSpaceSymbol.size());
+  }
+  return text.append(piece);
 }
 
 void for_each_word(std::string_view text, const std::function<void(std::string_view)>& visit) {

@@ -14,6 +14,8 @@
 
 namespace excitor {
 
+inline constexpr std::string_view kSpaceSymbol = "▁";  // U+2581
+
 /// True when a text's ids are those of its words, one after the other. So it is when no piece holds a space
 /// after another character: merges of BPE make pieces only, so none crosses from a word into the next, and
 /// within a word their order does not depend on the rest. Needs a model whose normaliser only turns spaces
@@ -24,8 +26,14 @@ bool encodes_word_by_word(std::string_view content);
 /// True when the model puts one ▁ in front of every text (add_dummy_prefix).
 bool adds_dummy_prefix(std::string_view content);
 
+/// The model without that ▁.
+std::string without_dummy_prefix(std::string_view content);
+
 /// True for a piece with ▁ behind another character: "▁▁the" is none, "the▁" and "of▁the" are.
 bool holds_inner_space(std::string_view piece);
+
+/// A piece with ▁ as spaces.
+std::string with_spaces(std::string_view piece);
 
 /// Calls `visit` with each word. Texts are split at a space between another character and anything; that
 /// space belongs to no word, further spaces to the word that follows.

@@ -91,11 +91,12 @@ TEST_F(TokenizerJson, WhatSpellsAControlTokenIsOrdinaryText) {
   EXPECT_EQ(tokenizer->find_control("the"), std::nullopt);
 }
 
-TEST_F(TokenizerJson, AnIdBeyondTheVocabularyIsAnError) {
+TEST_F(TokenizerJson, AnIdBeyondTheVocabularyHasNoPieceAndNoText) {
   const auto tokenizer = load(json);
   EXPECT_EQ(tokenizer->vocab_size(), 265);
-  EXPECT_THAT([&] { tokenizer->decode({265}); }, refused("token id 265", "0 to 264"));
+  EXPECT_THAT([&] { tokenizer->piece(265); }, refused("token id 265", "0 to 264"));
   EXPECT_THAT([&] { tokenizer->piece(-1); }, refused("token id -1"));
+  EXPECT_EQ(tokenizer->decode({258, 265, -1, 262}), "the fox");
 }
 
 TEST_F(TokenizerJson, BosAndEosAreTheConfigurationsElseThePostProcessors) {
@@ -162,19 +163,24 @@ TEST_F(TokenizerJson, WhatIsNotUnderstoodIsNamed) {
   EXPECT_THAT(with("/pre_tokenizer", nullptr), refused("byte_fallback"));
 }
 
-TEST_F(TokenizerJson, AddedTokensThatAreNotUnderstoodAreNamed) {
-  for (const char* flag : {"single_word", "lstrip", "rstrip"}) {
-    Json changed = json;
-    changed["added_tokens"][1][flag] = true;
-    load(changed);  // special ones are never looked for in a text
-    changed["added_tokens"][1]["special"] = false;
-    EXPECT_THAT(loading(changed), refused("added_tokens[1]", flag));
-  }
+TEST_F(TokenizerJson, AddedTokensThatDoNotFitAreNamed) {
   Json changed = json;
   changed["added_tokens"][1]["id"] = 3;
   EXPECT_THAT(loading(changed), refused("the id 3 stands twice", "<|eos|>"));
   changed["added_tokens"][1]["content"] = "the";
   EXPECT_THAT(loading(changed), refused("\"the\" has the id 3", "258"));
+  changed = json;
+  changed["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", "<tool>"}}}, {"content", ""}};
+  changed["added_tokens"].push_back({{"id", 265}, {"content", "<tool>"}, {"normalized", true}});
+  EXPECT_THAT(loading(changed), refused("\"<tool>\"", "nothing"));
+}
+
+TEST_F(TokenizerJson, AnAddedTokenMayBeOneOfTheVocabularyAndStaysSo) {
+  json["added_tokens"].push_back({{"id", 258}, {"content", "the"}, {"single_word", true}});
+  const auto tokenizer = load(json);
+  EXPECT_THAT(tokenizer->encode("the"), ElementsAre(258));
+  EXPECT_THAT(tokenizer->encode("thee"), ElementsAre(258, 'e'));  // by its merges
+  EXPECT_EQ(tokenizer->decode({258}), "the");
 }
 
 TEST_F(TokenizerJson, AVocabularyThatDoesNotHoldTogetherIsNamed) {
@@ -237,6 +243,25 @@ TEST_F(Tiktoken, Llama3sControlTokensFollowTheRanks) {
   EXPECT_EQ(tokenizer->piece(first + 255), "<|reserved_special_token_247|>");
   EXPECT_THAT(PromptTemplate("llama3").stop_ids(*tokenizer), ElementsAre(first + 9));
   EXPECT_EQ(tokenizer->decode({first, 258, first + 9}), "the");
+}
+
+TEST_F(Tiktoken, TheFoldersFilesSayWhichTokensEndATextAndAddOthers) {
+  folder.write("config.json", R"({"bos_token_id": 263, "eos_token_id": [272, 271]})");
+  EXPECT_EQ(load("tokenizer.model", tiktoken)->eos(), 263 + 9);
+  const std::string plain = load("tokenizer.model", tiktoken)->fingerprint();
+  EXPECT_EQ(plain, load("tokenizer.model", tiktoken)->sha256());
+  folder.write("tokenizer_config.json", R"({"eos_token": "<|im_end|>", "added_tokens_decoder": {
+      "265": {"content": "<|im_start|>", "special": true}, "519": {"content": "<|im_end|>", "special": true},
+      "520": {"content": "<tool>"}}})");
+  const auto tokenizer = load("tokenizer.model", tiktoken);
+  EXPECT_EQ(tokenizer->eos(), 519);
+  EXPECT_EQ(tokenizer->bos(), 263);
+  EXPECT_EQ(tokenizer->find_control("<|im_start|>"), 265);
+  EXPECT_THAT(tokenizer->encode("<tool>the"), ElementsAre(520, 258));
+  EXPECT_EQ(tokenizer->encode("<|im_end|>").size(), 10u);
+  EXPECT_EQ(tokenizer->decode({258, 519, 520}), "the<tool>");
+  EXPECT_NE(tokenizer->fingerprint(), plain);
+  EXPECT_EQ(tokenizer->sha256(), plain);
 }
 
 TEST_F(Tiktoken, ADamagedFileIsNamedWithItsLine) {

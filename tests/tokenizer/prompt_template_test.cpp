@@ -294,8 +294,8 @@ TEST_F(EncodedTemplate, ControlTokensAreTheVocabularys) {
 TEST_F(EncodedTemplate, ControlTokensMayBeThoseThatTheFolderAdds) {
   const auto size = static_cast<TokenId>(load()->vocab_size());
   const Json added = {{"1", {{"content", "<s>"}}},
-                      {std::to_string(size), {{"content", "<|im_start|>"}}},
-                      {std::to_string(size + 1), {{"content", "<|im_end|>"}}},
+                      {std::to_string(size), {{"content", "<|im_start|>"}, {"special", true}}},
+                      {std::to_string(size + 1), {{"content", "<|im_end|>"}, {"special", true}}},
                       {std::to_string(size + 2), {{"content", "<pad>"}}}};
   folder.write("tokenizer_config.json", Json{{"added_tokens_decoder", added}}.dump());
   folder.write("config.json", Json{{"vocab_size", size + 2}}.dump());

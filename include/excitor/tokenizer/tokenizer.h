@@ -21,10 +21,11 @@ class Tokenizer {
   /// characters; control tokens come from templates alone (encode_pieces). `text` must be valid UTF-8
   /// (DataError otherwise). May be called by several threads at once.
   virtual std::vector<TokenId> encode(std::string_view text) const = 0;
-  /// The text of `ids`; control tokens (BOS, EOS) give nothing; bytes that form no character give U+FFFD.
-  /// Throws CheckpointError for an id outside the vocabulary.
+  /// The text of `ids`; control tokens (BOS, EOS) give nothing, nor do ids outside the vocabulary, which a
+  /// model with a padded embedding may say; bytes that form no character give U+FFFD.
   virtual std::string decode(const std::vector<TokenId>& ids) const = 0;
-  /// The piece of one id as the vocabulary spells it ("▁the", "<0x0A>").
+  /// The piece of one id as the vocabulary spells it ("▁the", "<0x0A>"). Throws CheckpointError for an id
+  /// outside the vocabulary.
   virtual std::string piece(TokenId id) const = 0;
 
   /// The id of the control token of that name, if the vocabulary has it.
@@ -48,15 +49,26 @@ class Tokenizer {
 
   /// Hash of the tokenizer's file; kept in adapters so that another tokenizer is noticed.
   const std::string& sha256() const { return sha256_; }
+  /// sha256(), or where other files of the folder add tokens another hash: differs when the ids of some text
+  /// or template may. (BOS and EOS are not in it.)
+  std::string fingerprint() const;
+
+  /// Throws CheckpointError when the vocabulary is larger than the model's embedding, which has `rows`: an id
+  /// without a row must never come up. `model` is the folder to name, or "".
+  void require_rows(int64_t rows, const std::string& model) const;
 
  protected:
   /// Throws DataError that names the offset.
   static void require_utf8(std::string_view text);
+  /// `additions` tells apart what files beside the tokenizer's own may add; "" for nothing.
+  void note_additions(const std::string& additions) { additions_ += additions; }
 
   std::string sha256_;
 
  private:
   std::vector<TokenId> encode_piece(const TemplatePiece& piece) const;
+
+  std::string additions_;
 };
 
 /// Loads the tokenizer of a model folder (tokenizer.model, for a Meta folder also the one beside it, else
