@@ -8,8 +8,9 @@ import sentencepiece
 import tiktoken
 import tokenizers
 
-from program import REPOSITORY, run_excitor
-from tokenizer_texts import LLAMA3_PATTERN, bytes_of_tokens, train_byte_level, varied_texts, write_llama_json, write_tiktoken
+from program import REPOSITORY
+from tokenizer_texts import (LLAMA3_PATTERN, assert_same, bytes_of_tokens, tokens_of, train_byte_level, varied_texts, write_llama_json,
+                             write_tiktoken)
 
 TEXTS = varied_texts(10500)
 
@@ -21,26 +22,10 @@ def shared_file(name):
     return file
 
 
-def tokens_of(tokenizer, texts, folder):
-    """One object a text of `excitor inspect tokens`."""
-    lines = folder / "lines.jsonl"
-    lines.write_text("".join(json.dumps(text) + "\n" for text in texts))
-    done = run_excitor("inspect", "tokens", tokenizer, "--file", lines, "--json")
-    return [json.loads(line) for line in done.stdout.rstrip("\n").split("\n")]
-
-
-def assert_same(tokenizer, bos, expected, folder, texts=TEXTS):
-    """Ids behind BOS are those of `expected(text)`."""
-    found = tokens_of(tokenizer, texts, folder)
-    assert len(found) == len(texts)
-    wrong = [(text, row["ids"], expected(text)) for text, row in zip(texts, found) if row["ids"] != [bos] + expected(text)]
-    assert not wrong, f"{len(wrong)} of {len(texts)} differ; the first: {wrong[0]}"
-
-
 def test_llamas_sentencepiece_model(tmp_path):
     file = shared_file("data/llama_tokenizer.model")
     judge = sentencepiece.SentencePieceProcessor(model_file=str(file))
-    assert_same(file, 1, judge.encode, tmp_path)
+    assert_same(file, 1, judge.encode, tmp_path, TEXTS)
 
 
 def test_llamas_tokenizer_json(tmp_path):
@@ -48,7 +33,7 @@ def test_llamas_tokenizer_json(tmp_path):
     processor = sentencepiece.SentencePieceProcessor(model_file=str(shared_file("data/llama_tokenizer.model")))
     file = tmp_path / "llama" / "tokenizer.json"
     judge = write_llama_json(file, processor)
-    assert_same(file.parent, 1, lambda text: judge.encode(text).ids, tmp_path)
+    assert_same(file.parent, 1, lambda text: judge.encode(text).ids, tmp_path, TEXTS)
     texts = [text for text in TEXTS if text != ""]
     assert_same(file.parent, 1, processor.encode, tmp_path, texts)
 
@@ -73,12 +58,12 @@ def llama3(tmp_path_factory):
 
 def test_llama_3s_tokenizer_json(llama3, tmp_path):
     folder, judge = llama3
-    assert_same(folder, judge.get_vocab_size(), lambda text: judge.encode(text).ids, tmp_path)
+    assert_same(folder, judge.get_vocab_size(), lambda text: judge.encode(text).ids, tmp_path, TEXTS)
 
 
 def test_gpt_2s_tokenizer_json(tmp_path):
     judge = train_byte_level(tmp_path / "gpt2", ignore_merges=False)
-    assert_same(tmp_path / "gpt2", judge.get_vocab_size(), lambda text: judge.encode(text).ids, tmp_path)
+    assert_same(tmp_path / "gpt2", judge.get_vocab_size(), lambda text: judge.encode(text).ids, tmp_path, TEXTS)
 
 
 def test_merges_as_strings_are_those_as_pairs(llama3, tmp_path):
@@ -102,7 +87,7 @@ def test_tiktoken(llama3, tmp_path):
     ranks = {token: rank for rank, token in enumerate(singles + sorted((t for t in ranks if len(t) > 1), key=ranks.get))}
     write_tiktoken(tmp_path / "tokenizer.model", ranks)
     judge = tiktoken.Encoding("test", pat_str=LLAMA3_PATTERN, mergeable_ranks=ranks, special_tokens={})
-    assert_same(tmp_path, len(ranks), judge.encode_ordinary, tmp_path)
+    assert_same(tmp_path, len(ranks), judge.encode_ordinary, tmp_path, TEXTS)
     row = tokens_of(tmp_path, [""], tmp_path)[0]
     assert row == {"ids": [len(ranks)], "pieces": ["<|begin_of_text|>"], "supervised": [0]}
 

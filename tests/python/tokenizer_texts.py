@@ -8,6 +8,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import tiny_models
+from program import run_excitor
 
 LLAMA3_PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
                   r"\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -43,6 +44,18 @@ def varied_texts(count, seed=0):
             text = "".join(chance.choice(_BLANKS + ["a", "1", "'", ".", "é"]) for _ in range(chance.randint(1, 40)))
         texts.append(chance.choice(_BLANKS) + text)
     return texts
+
+
+def texts_with(tokens, count, seed=0):
+    """Texts with tokens strewn in, between blanks, letters, marks and everything else that may touch them."""
+    chance = random.Random(seed)
+    others = _BLANKS + ["a", "y", "x1", "_", "é", "e\u0301", "\u0301", "日", "٣", "½", "Ⅷ", ".", "-", "\u200d", "▁", "<", ">", "'s"]
+
+    def part():
+        kind = chance.random()
+        return chance.choice(tokens) if kind < 0.45 else chance.choice(others) if kind < 0.9 else _any_character(chance)
+
+    return ["".join(part() for _ in range(chance.randint(1, 9))) for _ in range(count)]
 
 
 def training_texts():
@@ -107,3 +120,19 @@ def write_llama_json(file, processor):
     names = {"bos_token": "<s>", "eos_token": "</s>"}
     (file.parent / "tokenizer_config.json").write_text(json.dumps(names))
     return without_specials
+
+
+def tokens_of(tokenizer, texts, folder):
+    """One object a text of `excitor inspect tokens`."""
+    lines = folder / "lines.jsonl"
+    lines.write_text("".join(json.dumps(text) + "\n" for text in texts))
+    done = run_excitor("inspect", "tokens", tokenizer, "--file", lines, "--json")
+    return [json.loads(line) for line in done.stdout.rstrip("\n").split("\n")]
+
+
+def assert_same(tokenizer, bos, expected, folder, texts):
+    """Ids behind BOS are those of `expected(text)`."""
+    found = tokens_of(tokenizer, texts, folder)
+    assert len(found) == len(texts)
+    wrong = [(text, row["ids"], expected(text)) for text, row in zip(texts, found) if row["ids"] != [bos] + expected(text)]
+    assert not wrong, f"{len(wrong)} of {len(texts)} differ; the first: {wrong[0]}"
