@@ -102,12 +102,17 @@ class SentencePieceTokenizer final : public Tokenizer {
     std::vector<FolderToken> changes;
     for (const FolderToken& added : folder.added_tokens(processor_.GetPieceSize())) {
       const bool is_new = added.token.id >= processor_.GetPieceSize();
+      const bool is_looked_for = !added.is_special && (is_new || is_ordinary_piece(added.token));
       if (is_new) tail_.push_back(added);
-      const bool is_known = is_new || processor_.IdToPiece(added.token.id) == added.token.content;
-      if (is_known && !added.is_special) found_.push_back(added.token);
-      if (is_new || (is_known && !added.is_special)) changes.push_back(added);
+      if (is_looked_for) found_.push_back(added.token);
+      if (is_new || is_looked_for) changes.push_back(added);
     }
     note_additions(describe_tokens(changes));
+  }
+
+  bool is_ordinary_piece(const AddedToken& token) const {
+    return processor_.IdToPiece(token.id) == token.content && !processor_.IsControl(token.id) &&
+           !processor_.IsUnknown(token.id);
   }
 
   void find_bos_and_eos(const TokenizerFolder& folder) {
@@ -128,15 +133,13 @@ class SentencePieceTokenizer final : public Tokenizer {
     if (!adds_dummy_prefix(content) || (found_.empty() && prefix_ != PrefixSpace::never)) return;
     without_prefix_ = std::make_unique<sentencepiece::SentencePieceProcessor>();
     load(*without_prefix_, without_dummy_prefix(content));
-    note_additions(prefix_ == PrefixSpace::never   ? "no prefix"
-                   : prefix_ == PrefixSpace::first ? "first"
-                                                   : "always");
+    note_additions(fmt::format("prefix {}", static_cast<int>(prefix_)));
   }
 
   bool takes_prefix(const Stretch& stretch) const {
-    if (prefix_ != PrefixSpace::always || stretch.at_start)
-      return prefix_ != PrefixSpace::never && stretch.at_start;
-    return !stretch.text.starts_with(' ') && !stretch.text.starts_with(kSpaceSymbol);
+    if (prefix_ == PrefixSpace::never || stretch.at_start) return prefix_ != PrefixSpace::never;
+    return prefix_ == PrefixSpace::always && !stretch.text.starts_with(' ') &&
+           !stretch.text.starts_with(kSpaceSymbol);
   }
 
   void append_stretch(const Stretch& stretch, std::vector<TokenId>& ids) const {

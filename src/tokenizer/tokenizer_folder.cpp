@@ -140,7 +140,11 @@ std::vector<FolderToken> TokenizerFolder::all_added_tokens() const {
   if (const auto decoder = tokenizer_config_.find(kAddedTokensDecoder);
       decoder != tokenizer_config_.end() && decoder->is_object()) {
     const std::string where = (folder_ / kTokenizerConfig).string() + ": " + kAddedTokensDecoder;
-    for (const auto& [key, token] : decoder->items()) tokens.push_back(read_token(key, token, where));
+    for (const auto& [key, json] : decoder->items()) {
+      FolderToken token = read_token(key, json, where);
+      token.is_special = token.is_special || is_named_special(token.token.content);
+      tokens.push_back(std::move(token));
+    }
   } else {
     tokens = tokens_of_own_file();
   }
@@ -167,7 +171,7 @@ std::vector<FolderToken> TokenizerFolder::tokens_of_own_file() const {
   return tokens;
 }
 
-/// The two older files do not say which tokens are special otherwise.
+/// What is BOS, EOS, padding and the like is special, whatever else is said of it.
 bool TokenizerFolder::is_named_special(const std::string& content) const {
   constexpr std::array kNames = {"bos_token", "eos_token", "unk_token", "sep_token",
                                  "pad_token", "cls_token", "mask_token"};

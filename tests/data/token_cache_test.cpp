@@ -23,7 +23,10 @@ using test::shown;
 /// A ByteTokenizer with a hash, as those of files have.
 class HashedTokenizer : public Tokenizer {
  public:
-  explicit HashedTokenizer(const std::string& hash) { sha256_ = hash; }
+  explicit HashedTokenizer(const std::string& hash, const std::string& additions = "") {
+    sha256_ = hash;
+    note_additions(additions);
+  }
   std::vector<TokenId> encode(std::string_view text) const override { return bytes_.encode(text); }
   std::string decode(const std::vector<TokenId>& ids) const override { return bytes_.decode(ids); }
   std::string piece(TokenId id) const override { return bytes_.piece(id); }
@@ -49,8 +52,9 @@ class TokenCacheTest : public testing::Test {
     settings.max_seq_length = 2048;
   }
 
-  LoadedDataset load(const std::string& hash = "one") {
-    return load_dataset({{.path = data.string()}}, settings, HashedTokenizer(hash), CacheUse::always);
+  LoadedDataset load(const std::string& hash = "one", const std::string& additions = "") {
+    return load_dataset({{.path = data.string()}}, settings, HashedTokenizer(hash, additions),
+                        CacheUse::always);
   }
   std::vector<std::string> in_memory() {
     DataSettings plain = settings;
@@ -89,6 +93,7 @@ TEST_F(TokenCacheTest, HoldsTheExamplesThatMemoryWould) {
 TEST_F(TokenCacheTest, IsMissedByWhateverChangesTheTokens) {
   load();
   EXPECT_FALSE(load("another tokenizer").files.front().was_cached);
+  EXPECT_FALSE(load("one", "a token that the folder adds").files.front().was_cached);
   settings.max_seq_length = 1536;
   EXPECT_FALSE(load().files.front().was_cached);
   settings.train_on_inputs = true;

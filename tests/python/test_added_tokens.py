@@ -39,7 +39,8 @@ END = {"<|im_end|>": SIZE}
 END_DECODER = {str(SIZE): added_token("<|im_end|>", special=True)}
 FINE_TUNES = {
     "named, with its id in a file of its own": {"tokenizer_config.json": LLAMA | {"eos_token": "<|im_end|>"}, "added_tokens.json": END},
-    "named by an object, listed": {"tokenizer_config.json": LLAMA | {"eos_token": added_token("<|im_end|>", __type="AddedToken"), "added_tokens_decoder": END_DECODER}},
+    "named by an object, listed": {"tokenizer_config.json": LLAMA | {
+        "eos_token": added_token("<|im_end|>", __type="AddedToken"), "added_tokens_decoder": END_DECODER}},
     "named by the older map": {"tokenizer_config.json": LLAMA, "added_tokens.json": END, "special_tokens_map.json": {"eos_token": "<|im_end|>"}},
     "listed, but not the end": {"tokenizer_config.json": LLAMA | {"added_tokens_decoder": END_DECODER}},
     "all is LLaMA's": {"tokenizer_config.json": LLAMA},
@@ -110,7 +111,8 @@ def test_added_tokens_of_a_tokenizer_json(tokenizer_file, tmp_path, normalizer, 
     tokens = [added_token("<foo>"), added_token("<bar>", normalized=True), added_token("<foo>x", normalized=True, rstrip=True),
               added_token("foo", single_word=True), added_token(" of", normalized=True, single_word=True, lstrip=True),
               added_token("日", lstrip=True), added_token("\n\n", lstrip=True, rstrip=True)]
-    tokens = [token | {"id": SIZE + i} for i, token in enumerate(tokens)] + [added_token("a", single_word=True) | {"id": whole["model"]["vocab"]["a"]}]
+    tokens = [token | {"id": SIZE + i} for i, token in enumerate(tokens)]
+    tokens.append(added_token("a", single_word=True) | {"id": whole["model"]["vocab"]["a"]})
     judge = tokenizers.Tokenizer.from_str(json.dumps(whole | {"added_tokens": tokens}))
     (tmp_path / "tokenizer.json").write_text(json.dumps(whole | {"added_tokens": whole["added_tokens"] + tokens}))
     texts = texts_with([token["content"] for token in tokens] + ["1", "(a", "."], 700) + varied_texts(300)

@@ -101,6 +101,17 @@ TEST_F(FilesBesideAModel, AddedTokensThatAreNotSpecialAreFoundAndDecoded) {
     EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
 }
 
+TEST_F(FilesBesideAModel, ControlTokensStayThatWhateverTheFlagsSay) {
+  write("tokenizer_config.json", {{"pad_token", "<pad>"},
+                                  {"added_tokens_decoder",
+                                   {{"0", entry("<unk>", false)},
+                                    {"1", entry("<s>", false)},
+                                    {"2", entry("</s>", false)},
+                                    {std::to_string(size), entry("<pad>", false)}}}});
+  EXPECT_THAT(load()->encode("<unk><s></s><pad>"),
+              testing::Each(testing::AllOf(testing::Gt(2), testing::Lt(size))));
+}
+
 TEST_F(FilesBesideAModel, AnEntryThatIsNoTokenIsNamed) {
   write("tokenizer_config.json", {{"added_tokens_decoder", {{"x", entry("<tool>", false)}}}});
   EXPECT_THAT([&] { load(); }, ThrowsMessage<CheckpointError>(HasSubstr("\"x\"")));
