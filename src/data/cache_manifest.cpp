@@ -5,8 +5,7 @@
 
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
-
-#include "file_hash.h"
+#include <excitor/util/sha256.h>
 
 namespace excitor {
 namespace {
@@ -50,7 +49,7 @@ CacheManifest CacheManifest::read(const std::filesystem::path& folder) {
 
 void CacheManifest::verify(const std::filesystem::path& folder, const CachedChunk& chunk) {
   const std::filesystem::path path = folder / chunk.file;
-  if (hash_file(path) != chunk.sha256)
+  if (sha256_of_file(path) != chunk.sha256)
     throw DataError(fmt::format("{}: its bytes are not those that were written", path.string()));
 }
 

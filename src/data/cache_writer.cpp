@@ -8,8 +8,8 @@
 
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
+#include <excitor/util/sha256.h>
 
-#include "file_hash.h"
 #include "token_chunk.h"
 
 namespace excitor {
@@ -63,7 +63,7 @@ void CacheWriter::flush() {
                       .examples = arrays.size(),
                       .sha256 = {}};
     write_chunk(folder_ / chunk.file, arrays);
-    chunk.sha256 = hash_file(folder_ / chunk.file);
+    chunk.sha256 = sha256_of_file(folder_ / chunk.file);
     manifest_.chunks.push_back(std::move(chunk));
   }
   manifest_.report.add(pending_.report);

@@ -1,13 +1,7 @@
 #include "file_hash.h"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <memory>
 #include <optional>
-#include <vector>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <excitor/util/error.h>
@@ -44,28 +38,15 @@ constexpr int64_t kWorthANote = int64_t{1} << 20;  // bytes
 
 }  // namespace
 
-std::string hash_file(const fs::path& path) {
-  const std::unique_ptr<std::FILE, decltype([](std::FILE* file) { std::fclose(file); })> file(
-      std::fopen(path.c_str(), "rb"));
-  if (!file) throw IoError(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
-  Sha256 hash;
-  std::vector<char> buffer(size_t{1} << 18);
-  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get()))
-    hash.update(std::string_view(buffer.data(), count));
-  if (std::ferror(file.get()) != 0)
-    throw IoError(fmt::format("{}: cannot read: {}", path.string(), std::strerror(errno)));
-  return hash.hex_digest();
-}
-
 std::string remembered_hash(const fs::path& path, const fs::path& folder) {
   const FileStamp stamp = stamp_of(path);
-  if (stamp.size < kWorthANote) return hash_file(path);
+  if (stamp.size < kWorthANote) return sha256_of_file(path);
   const std::string absolute = fs::absolute(path).string();
   Json key = stamp_json(stamp);
   key["path"] = absolute;
   const fs::path note = folder / (sha256_hex(absolute) + ".json");
   if (const auto known = recall(note, key)) return *known;
-  const std::string hash = hash_file(path);
+  const std::string hash = sha256_of_file(path);
   if (stamp_of(path) != stamp)
     throw DataError(path.string() + ": the file changed while it was read; start again once it is complete");
   if (!is_settled(stamp)) return hash;

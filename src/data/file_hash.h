@@ -6,10 +6,7 @@
 
 namespace excitor {
 
-/// SHA-256 of a file's bytes, read through a buffer. Throws IoError.
-std::string hash_file(const std::filesystem::path& path);
-
-/// hash_file(), or what it gave before for the same path and stamp: those of files of 1 MiB and more are
+/// sha256_of_file(), or what it gave before for the same path and stamp: those of files of 1 MiB and more are
 /// remembered under `folder`. A folder that can't be written to is no error, nothing is remembered then.
 /// Throws IoError when the file can't be read, DataError when it changes meanwhile.
 std::string remembered_hash(const std::filesystem::path& path, const std::filesystem::path& folder);

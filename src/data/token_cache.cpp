@@ -56,7 +56,7 @@ Json key_of(const FileTask& task, const fs::path& folder) {
     key["caption_instruction"] = task.settings.caption_instruction;
   if (has_splits(task.file.format)) key["split"] = task.file.split;
   if (task.file.format.starts_with("scienceqa")) {
-    key["splits_sha256"] = hash_file(fs::path(task.file.path).parent_path() / "pid_splits.json");
+    key["splits_sha256"] = sha256_of_file(fs::path(task.file.path).parent_path() / "pid_splits.json");
     // Which names the questions' images have depends on how their folder is laid out.
     key["images"] = task.file.images;
     key["has_split_folder"] = fs::is_directory(fs::path(task.file.images) / task.file.split);

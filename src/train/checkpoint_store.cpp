@@ -19,13 +19,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kManifest = "manifest.json";
 
-std::string sha256_of(const fs::path& file) {
-  const MappedFile content(file);
-  Sha256 digest;
-  digest.update(content.bytes());
-  return digest.hex_digest();
-}
-
 /// Relative path -> {bytes, sha256} of every file of a folder but the manifest.
 Json list_files(const fs::path& folder) {
   std::vector<fs::path> paths;
@@ -36,7 +29,8 @@ Json list_files(const fs::path& folder) {
   std::sort(paths.begin(), paths.end());
   Json files = Json::object();
   for (const fs::path& path : paths)
-    files[path.string()] = {{"bytes", fs::file_size(folder / path)}, {"sha256", sha256_of(folder / path)}};
+    files[path.string()] = {{"bytes", fs::file_size(folder / path)},
+                            {"sha256", sha256_of_file(folder / path)}};
   return files;
 }
 
@@ -45,7 +39,8 @@ std::string damage_of_file(const fs::path& file, const Json& expected) {
   const auto bytes = fs::file_size(file);
   if (bytes != expected.at("bytes").get<uintmax_t>())
     return fmt::format("has {} bytes, expected {}", bytes, expected.at("bytes").get<uintmax_t>());
-  if (sha256_of(file) != expected.at("sha256").get<std::string>()) return "was changed after it was written";
+  if (sha256_of_file(file) != expected.at("sha256").get<std::string>())
+    return "was changed after it was written";
   return "";
 }
 
@@ -95,6 +90,7 @@ void CheckpointStore::save(int64_t step, const std::function<void(const fs::path
 }
 
 std::optional<int64_t> CheckpointStore::newest_intact() const {
+  restore_replaced(folder_);
   const std::vector<int64_t> all = steps();
   std::string damage;
   for (auto step = all.rbegin(); step != all.rend(); ++step) {
@@ -112,7 +108,14 @@ std::optional<int64_t> CheckpointStore::newest_intact() const {
 void CheckpointStore::remove_old(int64_t limit) const {
   const std::vector<int64_t> all = steps();
   const int64_t excess = limit == 0 ? 0 : static_cast<int64_t>(all.size()) - limit;
-  for (int64_t i = 0; i < excess; ++i) fs::remove_all(folder_of(all[i]));
+  for (int64_t i = 0; i < excess; ++i) {
+    // The newer checkpoints are safe already: an old one that stays costs space, not the run.
+    std::error_code error;
+    fs::remove_all(folder_of(all[i]), error);
+    if (error)
+      log::warning(fmt::format("{}: an old checkpoint can't be removed: {}", folder_of(all[i]).string(),
+                               error.message()));
+  }
 }
 
 void CheckpointStore::remove_all() const {

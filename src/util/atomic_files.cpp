@@ -67,7 +67,7 @@ void sync_tree(const fs::path& folder) {
 }
 
 /// For file systems that can't exchange two names: the old folder waits as `.NAME.old` until the new one is
-/// in place, so that a crash between the two renames leaves it there.
+/// in place. After a crash between the two renames restore_replaced() gives it its name back.
 void replace_in_two_steps(const fs::path& fresh, const fs::path& target) {
   const fs::path old = sibling(target, "old");
   remove_quietly(old);

@@ -4,6 +4,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -34,7 +37,23 @@ FolderLock::~FolderLock() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
+void restore_replaced(const fs::path& folder) {
+  constexpr std::string_view kEnd = ".old";
+  std::error_code ignored;
+  std::vector<std::string> replaced;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    std::string name = entry.path().filename().string();
+    if (name.starts_with(".") && name.ends_with(kEnd) && name.size() > kEnd.size() + 1)
+      replaced.push_back(std::move(name));
+  }
+  for (const std::string& name : replaced) {
+    const fs::path target = folder / name.substr(1, name.size() - 1 - kEnd.size());
+    if (!fs::exists(target, ignored)) fs::rename(folder / name, target, ignored);
+  }
+}
+
 void remove_temporaries(const fs::path& folder) {
+  restore_replaced(folder);
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();

@@ -11,6 +11,7 @@
 #include <fmt/core.h>
 
 #include <excitor/util/error.h>
+#include <excitor/util/utf8.h>
 
 namespace excitor {
 namespace {
@@ -24,19 +25,6 @@ bool is_digit(char c) {
 bool is_word_character(char c) {
   return is_digit(c) || ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') || c == '_' || c == '+' ||
          c == '-' || c == '.';
-}
-
-void append_utf8(std::string& to, uint32_t c) {
-  const auto tail = [c](int shift) { return static_cast<char>(0x80 | ((c >> shift) & 0x3F)); };
-  if (c < 0x80) {
-    to += static_cast<char>(c);
-  } else if (c < 0x800) {
-    to += {static_cast<char>(0xC0 | (c >> 6)), tail(0)};
-  } else if (c < 0x10000) {
-    to += {static_cast<char>(0xE0 | (c >> 12)), tail(6), tail(0)};
-  } else {
-    to += {static_cast<char>(0xF0 | (c >> 18)), tail(12), tail(6), tail(0)};
-  }
 }
 
 /// An integer of 64 bits, or nothing: nlohmann's rule is signed where negative, else unsigned.

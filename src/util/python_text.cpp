@@ -4,6 +4,8 @@
 #include <cwctype>
 #include <stdexcept>
 
+#include <excitor/util/utf8.h>
+
 namespace excitor {
 namespace {
 
@@ -79,20 +81,6 @@ size_t blank_at_end(std::string_view text) {
   return 0;
 }
 
-void append_utf8(char32_t c, std::string& out) {
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
-  } else if (c < 0x10000) {
-    out += {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3F)),
-            static_cast<char>(0x80 | (c & 0x3F))};
-  } else {
-    out += {static_cast<char>(0xF0 | c >> 18), static_cast<char>(0x80 | (c >> 12 & 0x3F)),
-            static_cast<char>(0x80 | (c >> 6 & 0x3F)), static_cast<char>(0x80 | (c & 0x3F))};
-  }
-}
-
 }  // namespace
 
 std::u32string decode_utf8(std::string_view text) {
@@ -112,7 +100,7 @@ std::u32string decode_utf8(std::string_view text) {
 std::string encode_utf8(std::u32string_view characters) {
   std::string out;
   out.reserve(characters.size());
-  for (const char32_t c : characters) append_utf8(c, out);
+  for (const char32_t c : characters) append_utf8(out, c);
   return out;
 }
 

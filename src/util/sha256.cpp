@@ -1,10 +1,16 @@
 #include <excitor/util/sha256.h>
 
 #include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <stdexcept>
+#include <vector>
 
 #include <fmt/core.h>
 #include <openssl/evp.h>
+
+#include <excitor/util/error.h>
 
 namespace excitor {
 
@@ -46,8 +52,25 @@ std::string Sha256::hex_digest() {
 }
 
 std::string sha256_hex(std::string_view text) {
+  return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+std::string sha256_hex(std::span<const std::byte> bytes) {
   Sha256 hash;
-  hash.update(text);
+  hash.update(bytes);
+  return hash.hex_digest();
+}
+
+std::string sha256_of_file(const std::filesystem::path& path) {
+  const std::unique_ptr<std::FILE, decltype([](std::FILE* file) { std::fclose(file); })> file(
+      std::fopen(path.c_str(), "rb"));
+  if (!file) throw IoError(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
+  Sha256 hash;
+  std::vector<char> buffer(size_t{1} << 18);
+  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get()))
+    hash.update(std::string_view(buffer.data(), count));
+  if (std::ferror(file.get()) != 0)
+    throw IoError(fmt::format("{}: cannot read: {}", path.string(), std::strerror(errno)));
   return hash.hex_digest();
 }
 

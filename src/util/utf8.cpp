@@ -99,4 +99,17 @@ size_t complete_utf8_prefix(std::string_view text) {
   return text.size();
 }
 
+void append_utf8(std::string& to, char32_t c) {
+  const auto tail = [c](int shift) { return static_cast<char>(0x80 | ((c >> shift) & 0x3F)); };
+  if (c < 0x80) {
+    to += static_cast<char>(c);
+  } else if (c < 0x800) {
+    to += {static_cast<char>(0xC0 | (c >> 6)), tail(0)};
+  } else if (c < 0x10000) {
+    to += {static_cast<char>(0xE0 | (c >> 12)), tail(6), tail(0)};
+  } else {
+    to += {static_cast<char>(0xF0 | (c >> 18)), tail(12), tail(6), tail(0)};
+  }
+}
+
 }  // namespace excitor

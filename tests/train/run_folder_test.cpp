@@ -1,11 +1,14 @@
 #include <excitor/train/run_folder.h>
 
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
 
+#include "util/disk_full.h"
 #include "util/temporary_folder.h"
 
 namespace excitor {
@@ -47,6 +50,32 @@ TEST(RunFolder, KeepsTheNewestCheckpointsAndIgnoresUnfinishedOnes) {
   EXPECT_EQ(checkpoints.steps(), (std::vector<int64_t>{2, 4, 10}));
   checkpoints.remove_old(2);
   EXPECT_EQ(checkpoints.steps(), (std::vector<int64_t>{4, 10}));
+}
+
+TEST(RunFolder, AnOldCheckpointThatCantBeRemovedEndsNothing) {
+  const TemporaryFolder folder;
+  const CheckpointStore checkpoints(folder.path());
+  std::filesystem::create_directories(checkpoints.folder_of(1) / "kept");
+  write_file_atomically(checkpoints.folder_of(1) / "kept" / "file", "x");
+  std::filesystem::create_directory(checkpoints.folder_of(2));
+  std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+  std::filesystem::permissions(checkpoints.folder_of(1) / "kept", std::filesystem::perms(0555));
+  const auto remove_as_another_user = [&] {
+    give_up_privileges();
+    checkpoints.remove_old(1);
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(remove_as_another_user(), testing::ExitedWithCode(0),
+              "step-1: an old checkpoint can't be removed: Permission denied");
+  std::filesystem::permissions(checkpoints.folder_of(1) / "kept", std::filesystem::perms(0755));
+}
+
+TEST(RunFolder, ACheckpointThatWasBeingReplacedCounts) {
+  const TemporaryFolder folder;
+  const CheckpointStore checkpoints(folder.path());
+  checkpoints.save(3, [](const std::filesystem::path&) {});
+  std::filesystem::rename(checkpoints.folder_of(3), folder / ".step-3.old");
+  EXPECT_EQ(checkpoints.newest_intact(), 3);
 }
 
 class CheckpointStoreTest : public testing::Test {

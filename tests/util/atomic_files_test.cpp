@@ -261,5 +261,18 @@ TEST(WriteFolderAtomically, ReplacesInTwoStepsWhereNamesCantBeExchanged) {
   EXPECT_THAT(names_in(folder.path()), ElementsAre("x"));
 }
 
+TEST(RemoveTemporaries, AFolderThatWasBeingReplacedGetsItsNameBack) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / ".best.old");
+  write_file_atomically(folder / ".best.old/weights", "the former ones");
+  fs::create_directory(folder / ".best.tmp-7-0");
+  fs::create_directory(folder / "adapter");
+  fs::create_directory(folder / ".adapter.old");
+  fs::create_directory(folder / ".old");
+  remove_temporaries(folder.path());
+  EXPECT_EQ(read_file(folder / "best/weights"), "the former ones");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("adapter", "best"));
+}
+
 }  // namespace
 }  // namespace excitor

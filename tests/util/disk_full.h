@@ -11,6 +11,7 @@
 
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 namespace excitor {
 
@@ -19,6 +20,12 @@ inline void limit_file_size(uint64_t bytes) {
   std::signal(SIGXFSZ, SIG_IGN);  // else the write ends the process instead of failing with EFBIG
   const rlimit limit{bytes, bytes};
   if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) throw std::runtime_error("cannot limit the file size");
+}
+
+/// From now on this process is not root any more. For child processes of a test only.
+inline void give_up_privileges() {
+  constexpr uid_t kNobody = 65534;
+  if (::geteuid() == 0 && ::setuid(kNobody) != 0) throw std::runtime_error("cannot become another user");
 }
 
 /// Ends the process: 0 with the message of the exception on standard error, 1 when there was none.

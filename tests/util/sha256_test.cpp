@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <excitor/util/error.h>
+#include <excitor/util/files.h>
 #include <excitor/util/sha256.h>
+
+#include "util/temporary_folder.h"
 
 namespace excitor {
 namespace {
@@ -10,6 +14,15 @@ TEST(Sha256, EqualsTheExamplesOfFips180) {
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(sha256_hex(std::string(1'000'000, 'a')),
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST(Sha256, OfAFileIsThatOfItsContent) {
+  const TemporaryFolder folder;
+  const std::string text(1'000'000, 'a');  // several pieces
+  write_file_atomically(folder / "file", text);
+  EXPECT_EQ(sha256_of_file(folder / "file"), sha256_hex(text));
+  EXPECT_THROW(sha256_of_file(folder / "absent"), IoError);
+  EXPECT_THROW(sha256_of_file(folder.path()), IoError);
 }
 
 TEST(Sha256, InPiecesEqualsAtOnce) {

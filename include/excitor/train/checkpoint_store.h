@@ -29,7 +29,7 @@ class CheckpointStore {
   /// that says what is wrong with them.
   std::optional<int64_t> newest_intact() const;
 
-  /// Removes the oldest until `limit` are left; 0: keeps all.
+  /// Removes the oldest until `limit` are left; 0: keeps all. One that can't be removed is a warning.
   void remove_old(int64_t limit) const;
   /// Removes all, once a run is finished.
   void remove_all() const;

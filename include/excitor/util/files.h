@@ -86,8 +86,13 @@ class FolderLock {
   int descriptor_ = -1;
 };
 
+/// Gives folders in `folder` their names back that write_folder_atomically was replacing when its process was
+/// killed, where names can't be exchanged: `.NAME.old` becomes NAME where that is missing.
+void restore_replaced(const std::filesystem::path& folder);
+
 /// Removes what a process that was killed while writing left in `folder`: the hidden temporary names of
-/// AtomicFile and write_folder_atomically. Call it only while nothing else writes there.
+/// AtomicFile and write_folder_atomically, after restore_replaced(). Call it only while nothing else writes
+/// there.
 void remove_temporaries(const std::filesystem::path& folder);
 
 /// A file that lines are appended to, each written at once and whole (metrics.jsonl).

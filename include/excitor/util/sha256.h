@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,7 +27,10 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-/// The digest of one text.
+/// The digest of one text, of bytes.
 std::string sha256_hex(std::string_view text);
+std::string sha256_hex(std::span<const std::byte> bytes);
+/// The digest of a file's content, which is read piece by piece. Throws IoError.
+std::string sha256_of_file(const std::filesystem::path& path);
 
 }  // namespace excitor

@@ -17,4 +17,7 @@ size_t complete_utf8_prefix(std::string_view text);
 /// Unicode recommends, and Python's errors="replace" does).
 std::string replace_invalid_utf8(std::string_view text);
 
+/// Appends the code point `c`, at most U+10FFFF.
+void append_utf8(std::string& to, char32_t c);
+
 }  // namespace excitor
