@@ -38,12 +38,6 @@ std::string unpack_digest(const uint8_t* bytes) {
   return hex;
 }
 
-std::string sha256_of(std::span<const std::byte> bytes) {
-  Sha256 digest;
-  digest.update(bytes);
-  return digest.hex_digest();
-}
-
 /// One file on its way into the cache.
 struct Prepared {
   std::string digest;
@@ -62,7 +56,7 @@ Prepared prepare(const fs::path& file, const FeatureCache& cache, const KnownIma
       return prepared;
     }
     const MappedFile content(file);
-    prepared.digest = sha256_of(content.bytes());
+    prepared.digest = sha256_hex(content.bytes());
     if (is_settled(stamp) && stamp_of(file) == stamp) prepared.stamp = stamp;
     if (!cache.find(prepared.digest))
       prepared.pixels = preprocess(decode_image(content.bytes(), file.string()), how);
@@ -96,18 +90,29 @@ FeatureCache::FeatureCache(const fs::path& folder, const ImageEncoder& encoder)
   }
   std::sort(chunks.begin(), chunks.end());
   for (const fs::path& chunk : chunks) {
-    try {
-      open_chunk(chunk);
-    } catch (const Error& error) {
-      log::warning(fmt::format("{}; its images are encoded again", error.what()));
+    if (const auto damage = open_or_explain(chunk)) {
+      log::warning(fmt::format("{}; its images are encoded again", *damage));
       std::error_code ignored;
       fs::remove(chunk, ignored);
     }
   }
 }
 
-std::string FeatureCache::digest_of(const fs::path& file) {
-  return sha256_of(MappedFile(file).bytes());
+std::optional<std::string> FeatureCache::open_or_explain(const fs::path& chunk) {
+  try {
+    open_chunk(chunk);
+  } catch (const CheckpointError& error) {
+    return error.what();
+  } catch (const DataError& error) {
+    return error.what();
+  } catch (const IoError& error) {
+    if (std::error_code gone; !fs::exists(fs::symlink_status(chunk, gone))) return error.what();
+    throw IoError(
+        fmt::format("{}; the features in it may be hours of work: start again once it can be read, "
+                    "or remove it to encode its images again",
+                    error.what()));
+  }
+  return std::nullopt;
 }
 
 void FeatureCache::open_chunk(const fs::path& file) {
@@ -147,8 +152,21 @@ void FeatureCache::write_chunk(const Pending& pending) {
 
 std::vector<std::string> FeatureCache::fill(const std::vector<fs::path>& files, std::vector<BadImage>& bad,
                                             const Progress& progress) {
-  std::vector<std::string> digests;
   KnownImages known(folder_ / "images.txt");
+  try {
+    std::vector<std::string> digests = add_missing(files, bad, progress, known);
+    known.save();
+    return digests;
+  } catch (...) {
+    known.save();
+    throw;
+  }
+}
+
+std::vector<std::string> FeatureCache::add_missing(const std::vector<fs::path>& files,
+                                                   std::vector<BadImage>& bad, const Progress& progress,
+                                                   KnownImages& known) {
+  std::vector<std::string> digests;
   const auto total = static_cast<int64_t>(files.size());
   for (int64_t begin = 0; begin < total; begin += kChunkImages) {
     const int64_t count = std::min(kChunkImages, total - begin);
@@ -170,7 +188,6 @@ std::vector<std::string> FeatureCache::fill(const std::vector<fs::path>& files, 
     write_chunk(pending);
     if (progress) progress(begin + count, total);
   }
-  known.save();
   return digests;
 }
 

@@ -1,8 +1,10 @@
 #include <excitor/vision/feature_cache.h>
 #include <excitor/vision/known_images.h>
 
+#include <chrono>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
@@ -11,7 +13,9 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/util/error.h>
+#include <excitor/util/sha256.h>
 
+#include "util/disk_full.h"
 #include "util/temporary_folder.h"
 #include "vision/drawn_pictures.h"
 #include "vision/tiny_tower.h"
@@ -44,7 +48,7 @@ class FeatureCacheTest : public testing::Test {
   }
   void expect_all(FeatureCache& cache, const std::vector<fs::path>& files) {
     for (const fs::path& file : files) {
-      const auto found = cache.find(FeatureCache::digest_of(file));
+      const auto found = cache.find(sha256_of_file(file));
       ASSERT_TRUE(found.has_value()) << file;
       EXPECT_TRUE(at::equal(*found, uncached(file))) << file;
     }
@@ -103,7 +107,7 @@ TEST_F(FeatureCacheTest, KnowsAnImageByItsContentNotItsName) {
   EXPECT_EQ(digests[0], digests[2]);
   EXPECT_EQ(cache.size(), 2);
   write_png(files[0], noise_picture(40, 36, 99));  // another picture under the same name
-  EXPECT_FALSE(cache.find(FeatureCache::digest_of(files[0])).has_value());
+  EXPECT_FALSE(cache.find(sha256_of_file(files[0])).has_value());
   cache.fill(files, bad_);
   expect_all(cache, files);
 }
@@ -174,6 +178,36 @@ TEST_F(FeatureCacheTest, EncodesAgainWhatWasDamaged) {
   }
 }
 
+TEST_F(FeatureCacheTest, KeepsWhatItCantRead) {
+  fs::path chunk;
+  {
+    FeatureCache cache(cache_folder_, encoder_);
+    cache.fill(pictures(2), bad_);
+    chunk = chunks(cache).front();
+  }
+  for (const fs::path& folder : {folder_.path(), cache_folder_, chunk.parent_path()})
+    fs::permissions(folder, fs::perms(0777));
+  fs::permissions(chunk, fs::perms::none);
+  const auto open_as_another_user = [&] {
+    give_up_privileges();
+    exit_with_error_of([&] { FeatureCache(cache_folder_, encoder_); });
+  };
+  EXPECT_EXIT(open_as_another_user(), testing::ExitedWithCode(0),
+              chunk.filename().string() + ": .*start again once it can be read");
+  fs::permissions(chunk, fs::perms(0600));
+  EXPECT_EQ(FeatureCache(cache_folder_, encoder_).size(), 2);
+}
+
+TEST_F(FeatureCacheTest, RemembersImagesOfAnInterruptedFilling) {
+  const auto files = pictures(1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2100));  // younger files are not remembered
+  struct Stop {};
+  FeatureCache cache(cache_folder_, encoder_);
+  EXPECT_THROW(cache.fill(files, bad_, [](int64_t, int64_t) { throw Stop(); }), Stop);
+  const KnownImages known(cache.folder() / "images.txt");
+  EXPECT_EQ(known.digest_of(files[0], stamp_of(files[0])), sha256_of_file(files[0]));
+}
+
 TEST(ImageEncoder, GivesTheStatesThatWereAskedFor) {
   const LoadedTower tower = tiny_tower();
   const at::Tensor pixels = preprocess(noise_picture(32, 32, 0), Preprocessing::clip(kTinyImage));
@@ -208,7 +242,7 @@ TEST_F(FeatureCacheTest, DoesNotReadAgainWhatStayedAsItWas) {
   notes.save();
   EXPECT_EQ(cache.fill(files, bad_), (std::vector<std::string>{digests[1], digests[1]}));
   write_png(files[0], noise_picture(40, 36, 7));
-  EXPECT_EQ(cache.fill(files, bad_).front(), FeatureCache::digest_of(files[0]));
+  EXPECT_EQ(cache.fill(files, bad_).front(), sha256_of_file(files[0]));
   expect_all(cache, files);
 }
 

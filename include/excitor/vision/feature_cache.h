@@ -17,17 +17,17 @@
 
 namespace excitor {
 
+class KnownImages;
+
 /// A folder of features for one ImageEncoder::key(), in chunks of safetensors ("features" [n,rows,width],
 /// "digests" [n,32]). An image is known by the SHA-256 of its file's bytes. Chunks appear whole, under names
 /// made of their content, so runs and processes may fill one folder side by side; what an interrupted one
 /// wrote is used by the next. Files that stay as they are (by size, times and inode) are not read again.
 class FeatureCache {
  public:
-  /// Opens or makes `folder`/KEY. A damaged chunk is a warning: its images are encoded again. Throws IoError.
+  /// Opens or makes `folder`/KEY. A damaged chunk is a warning: its images are encoded again. Throws IoError,
+  /// also for a chunk that can't be read now: what is in it is not thrown away.
   FeatureCache(const std::filesystem::path& folder, const ImageEncoder& encoder);
-
-  /// The SHA-256 of a file's bytes. Throws IoError.
-  static std::string digest_of(const std::filesystem::path& file);
 
   const std::filesystem::path& folder() const { return folder_; }
   int64_t size() const { return static_cast<int64_t>(places_.size()); }
@@ -49,6 +49,12 @@ class FeatureCache {
   struct Pending;
 
   void open_chunk(const std::filesystem::path& file);
+  /// Opens a chunk, or says why its images must be encoded again.
+  std::optional<std::string> open_or_explain(const std::filesystem::path& chunk);
+  /// fill(), where files that `known` tells of need no reading.
+  std::vector<std::string> add_missing(const std::vector<std::filesystem::path>& files,
+                                       std::vector<BadImage>& bad, const Progress& progress,
+                                       KnownImages& known);
   void write_chunk(const Pending& pending);
 
   const ImageEncoder& encoder_;
