@@ -1,21 +1,19 @@
 #include "machine.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <set>
 #include <sstream>
-#include <thread>
 
 #include <ATen/ops/ones.h>
 
 #include <excitor/tensor/matmul.h>
+#include <excitor/util/system.h>
 
 namespace excitor {
 namespace {
@@ -32,21 +30,6 @@ std::string cpuinfo(const std::string& key) {
   return "";
 }
 
-/// Cores that the control group's quota allows (a container's --cpus), or `most` where it has none.
-int64_t quota_cores(int64_t most) {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");  // "200000 100000": microseconds of each period; or "max …"
-  double quota = 0, period = 0;
-  if (!(file >> quota >> period) || period <= 0) return most;
-  return std::clamp<int64_t>(std::llround(quota / period), 1, most);
-}
-
-int64_t usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  const bool known = sched_getaffinity(0, sizeof set, &set) == 0;
-  return quota_cores(known ? CPU_COUNT(&set) : std::thread::hardware_concurrency());
-}
-
 }  // namespace
 
 bool Cpu::has(const std::string& instruction) const {
@@ -57,9 +40,8 @@ bool Cpu::has(const std::string& instruction) const {
 Cpu inspect_cpu() {
   std::istringstream words(cpuinfo("flags"));
   const std::set<std::string> flags(std::istream_iterator<std::string>(words), {});
-  Cpu cpu{.model = cpuinfo("model name"),
-          .cores = std::thread::hardware_concurrency(),
-          .usable_cores = usable_cores()};
+  const Cores cores = count_cores();
+  Cpu cpu{.model = cpuinfo("model name"), .cores = cores.online, .usable_cores = cores.usable};
   for (const char* name : {"avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16"})
     cpu.instructions.emplace_back(name, flags.contains(name));
   if (cpu.model.empty()) cpu.model = "unknown";

@@ -1,5 +1,6 @@
 // What the processes of a run settle between them: threads, that they do the same, the start's values.
 #include <algorithm>
+#include <cstdlib>
 #include <span>
 
 #include <ATen/Parallel.h>
@@ -79,8 +80,8 @@ Json comparable(Json settings) {
 void TrainingRun::share_cores() const {
   if (group_.size() == 1) return;
   if (!is_first()) log::set_terminal_level(log::Level::error);  // one process speaks for all
-  const int64_t threads = threads_of(group_.place());
-  if (threads > 0) at::set_num_threads(static_cast<int>(threads));
+  if (std::getenv("OMP_NUM_THREADS") == nullptr)
+    at::set_num_threads(static_cast<int>(threads_of(group_.place(), count_cores())));
 }
 
 BaseShare TrainingRun::base_share() const {

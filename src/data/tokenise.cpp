@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <excitor/util/error.h>
+#include <excitor/util/system.h>
 
 namespace excitor {
 namespace {
@@ -123,8 +124,7 @@ class ExampleMaker {
 
 /// Calls task(0) … task(count-1), in up to kMaxThreads threads. Throws the first exception of a task.
 void run_in_parallel(size_t count, const std::function<void(size_t)>& task) {
-  const size_t threads =
-      std::min({count, kMaxThreads, static_cast<size_t>(std::max(1U, std::thread::hardware_concurrency()))});
+  const size_t threads = std::min({count, kMaxThreads, static_cast<size_t>(count_cores().usable)});
   std::atomic<size_t> next = 0;
   std::vector<std::exception_ptr> failures(threads);
   const auto work = [&](size_t thread) {

@@ -1,11 +1,9 @@
 #include <excitor/dist/place.h>
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -91,6 +89,26 @@ std::optional<Place> from_torchrun(const Environment& environment) {
   return place;
 }
 
+/// How many tasks run on this machine: returns the variable that told it.
+const char* read_slurm_local_size(const Variables& variables, const Environment& environment, Place& place) {
+  for (const char* name : {"SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"}) {
+    if (!environment(name)) continue;
+    const std::string list = variables.text(name);
+    const int64_t node = variables.needed("SLURM_NODEID");
+    const std::optional<int64_t> tasks = tasks_on_node(list, node);
+    if (!tasks) {
+      throw ConfigError(
+          fmt::format("{}: {}={} does not tell the tasks on machine {} (SLURM_NODEID); expected \"4(x2),3\"",
+                      variables.source(), name, list, node));
+    }
+    place.local_size = *tasks;
+    return name;
+  }
+  // Set only where somebody gave that option.
+  place.local_size = variables.number("SLURM_NTASKS_PER_NODE", kMostProcesses).value_or(place.local_rank + 1);
+  return "SLURM_NTASKS_PER_NODE";
+}
+
 std::optional<Place> from_slurm(const Environment& environment) {
   // A script of sbatch, which has a SLURM_PROCID too, is no step of srun's: what it starts is alone.
   if (!environment("SLURM_PROCID") || !environment("SLURM_STEP_ID")) return std::nullopt;
@@ -100,8 +118,8 @@ std::optional<Place> from_slurm(const Environment& environment) {
   if (place.size == 1) return std::nullopt;
   place.source = variables.source();
   place.local_rank = variables.needed("SLURM_LOCALID");
-  place.local_size = variables.number("SLURM_NTASKS_PER_NODE", kMostProcesses).value_or(place.local_rank + 1);
-  check(place, "SLURM_PROCID", size, "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE");
+  const char* local_size = read_slurm_local_size(variables, environment, place);
+  check(place, "SLURM_PROCID", size, "SLURM_LOCALID", local_size);
   const char* nodes = environment("SLURM_STEP_NODELIST") ? "SLURM_STEP_NODELIST" : "SLURM_NODELIST";
   place.address =
       environment("MASTER_ADDR") ? variables.text("MASTER_ADDR") : first_host(variables.text(nodes));
@@ -155,14 +173,28 @@ std::string first_host(const std::string& node_list) {
   return node_list.substr(0, open) + node_list.substr(open + 1, end - open - 1);
 }
 
-int64_t threads_of(const Place& place) {
-  if (std::getenv("OMP_NUM_THREADS")) return 0;
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  const int64_t online = sysconf(_SC_NPROCESSORS_ONLN);
-  const int64_t usable = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : online;
-  if (place.cores_are_dealt && usable < online) return usable;
-  return std::max<int64_t>(1, usable / place.local_size);
+std::optional<int64_t> tasks_on_node(const std::string& list, int64_t node) {
+  int64_t before = 0;  // machines that the items so far tell of
+  for (const char *at = list.data(), *end = at + list.size(); at < end; ++at) {
+    int64_t tasks = 0, machines = 1;
+    auto read = std::from_chars(at, end, tasks);
+    if (read.ec != std::errc() || tasks < 1) return std::nullopt;
+    if (std::string_view(read.ptr, end).starts_with("(x")) {
+      read = std::from_chars(read.ptr + 2, end, machines);
+      if (read.ec != std::errc() || machines < 1 || read.ptr == end || *read.ptr != ')') return std::nullopt;
+      ++read.ptr;
+    }
+    if (read.ptr != end && *read.ptr != ',') return std::nullopt;
+    before += machines;
+    if (node < before) return tasks;
+    at = read.ptr;
+  }
+  return std::nullopt;
+}
+
+int64_t threads_of(const Place& place, const Cores& cores) {
+  if (place.cores_are_dealt && cores.allowed < cores.online) return cores.usable;
+  return std::max<int64_t>(1, cores.usable / place.local_size);
 }
 
 }  // namespace excitor

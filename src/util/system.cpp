@@ -1,10 +1,12 @@
 #include <excitor/util/system.h>
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -33,6 +35,20 @@ int64_t available_memory_bytes() {
   int64_t limit = 0, used = 0;
   if (limit_file >> limit && used_file >> used) available = std::min(available, limit - used);
   return available;
+}
+
+Cores count_cores(const std::filesystem::path& control_group) {
+  Cores cores;
+  cores.online = std::max<int64_t>(1, sysconf(_SC_NPROCESSORS_ONLN));
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  // It fails on machines of more cores than a cpu_set_t holds.
+  cores.allowed = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : cores.online;
+  cores.usable = cores.allowed;
+  std::ifstream file(control_group / "cpu.max");  // "200000 100000": microseconds of each period; or "max …"
+  if (double quota = 0, period = 0; file >> quota >> period && period > 0)
+    cores.usable = std::clamp<int64_t>(std::llround(quota / period), 1, cores.allowed);
+  return cores;
 }
 
 double seconds_since_process_start() {

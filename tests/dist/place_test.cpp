@@ -1,6 +1,7 @@
 #include <excitor/dist/place.h>
 
 #include <map>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -119,6 +120,44 @@ TEST(Place, TheFirstHostOfANodeList) {
   EXPECT_EQ(first_host("node[001-004,007],other"), "node001");
   EXPECT_EQ(first_host("node[3,5]"), "node3");
   EXPECT_EQ(first_host("rack2-node[12]"), "rack2-node12");
+}
+
+TEST(Place, SlurmsTasksOnAMachineAreThoseOfTheStep) {
+  EXPECT_EQ(read(with(kSlurm, {{"SLURM_NTASKS_PER_NODE", "8"}}))->local_size, 8);
+  const Variables step = with(kSlurm, {{"SLURM_STEP_TASKS_PER_NODE", "6(x2),4"}, {"SLURM_NODEID", "1"}});
+  EXPECT_EQ(read(step)->local_size, 6);
+  EXPECT_EQ(read(with(step, {{"SLURM_NODEID", "2"}}))->local_size, 4);
+  EXPECT_EQ(read(with(step, {{"SLURM_NTASKS_PER_NODE", "32"}, {"SLURM_TASKS_PER_NODE", "16"}}))->local_size,
+            6)
+      << "the other two are those of the whole allocation";
+  EXPECT_EQ(read(with(kSlurm, {{"SLURM_TASKS_PER_NODE", "8(x2)"}, {"SLURM_NODEID", "1"}}))->local_size, 8);
+  EXPECT_THAT(refusal(with(step, {{"SLURM_NODEID", "3"}})), HasSubstr("SLURM_STEP_TASKS_PER_NODE=6(x2),4"));
+  EXPECT_THAT(refusal(without(step, "SLURM_NODEID")), HasSubstr("SLURM_NODEID is not set"));
+}
+
+TEST(Place, TheTasksOnEachMachineOfAList) {
+  const auto all = [](const std::string& list) {
+    std::vector<int64_t> tasks;
+    while (const auto next = tasks_on_node(list, static_cast<int64_t>(tasks.size()))) tasks.push_back(*next);
+    return tasks;
+  };
+  EXPECT_EQ(all("4"), (std::vector<int64_t>{4}));
+  EXPECT_EQ(all("4(x2),3"), (std::vector<int64_t>{4, 4, 3}));
+  EXPECT_EQ(all("1,12(x1),2"), (std::vector<int64_t>{1, 12, 2}));
+  for (const char* bad :
+       {"", "x", "0", "4(x0)", "4(x2", "4(2)", "4(x2)3", ",4", "-1", "99999999999999999999"})
+    EXPECT_EQ(all(bad), std::vector<int64_t>{}) << bad;
+}
+
+TEST(Place, CoresAreSharedByTheProcessesOfAMachineUnlessEachHasItsOwn) {
+  Place place{.local_size = 4};
+  EXPECT_EQ(threads_of(place, {.online = 16, .allowed = 16, .usable = 16}), 4);
+  EXPECT_EQ(threads_of(place, {.online = 16, .allowed = 16, .usable = 8}), 2)
+      << "a container's quota is for all";
+  EXPECT_EQ(threads_of(place, {.online = 16, .allowed = 2, .usable = 2}), 1);
+  place.cores_are_dealt = true;
+  EXPECT_EQ(threads_of(place, {.online = 16, .allowed = 3, .usable = 3}), 3);
+  EXPECT_EQ(threads_of(place, {.online = 16, .allowed = 16, .usable = 8}), 2) << "not bound after all";
 }
 
 const Variables kMpi{{"OMPI_COMM_WORLD_RANK", "1"},

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include <excitor/util/system.h>
+
 namespace excitor {
 
 /// One of the processes that train one model together.
@@ -35,7 +37,8 @@ Environment process_environment();
 ///   the local ones may be left out when each machine has one process);
 /// - SLURM_PROCID of a step that srun started, with SLURM_STEP_NUM_TASKS, SLURM_LOCALID, and the first host
 /// of
-///   SLURM_STEP_NODELIST; MASTER_ADDR and MASTER_PORT come before what follows from these;
+///   SLURM_STEP_NODELIST; how many tasks share this machine from SLURM_STEP_TASKS_PER_NODE and SLURM_NODEID;
+///   MASTER_ADDR and MASTER_PORT come before what follows from these;
 /// - OMPI_COMM_WORLD_RANK, OMPI_COMM_WORLD_SIZE, OMPI_COMM_WORLD_LOCAL_RANK, OMPI_COMM_WORLD_LOCAL_SIZE; on
 ///   several machines with MASTER_ADDR.
 /// Throws ConfigError, which names the variables, when some are missing, are no numbers or contradict each
@@ -45,8 +48,12 @@ std::optional<Place> place_from(const Environment& environment);
 /// "node001" of SLURM's "node[001-004,007],other".
 std::string first_host(const std::string& node_list);
 
-/// Threads for each process: OMP_NUM_THREADS decides if set (0 is returned); else this machine's cores are
-/// shared out, at least one each.
-int64_t threads_of(const Place& place);
+/// Tasks on machine `node`, counted from 0, of SLURM's "4(x2),3"; nothing where the text is none of these or
+/// tells of fewer machines.
+std::optional<int64_t> tasks_on_node(const std::string& list, int64_t node);
+
+/// Threads for a process: the cores that it was dealt, else its share of those that all of this machine may
+/// use, at least one.
+int64_t threads_of(const Place& place, const Cores& cores);
 
 }  // namespace excitor
