@@ -74,10 +74,13 @@ void TrainingRun::save_if_due(const Trainer& trainer, const StepRequests& reques
   const CheckpointSettings& every = config_.checkpoint;
   const int64_t step = trainer.steps_done();
   const std::chrono::duration<double> since_save = std::chrono::steady_clock::now() - last_save_;
-  const bool due = (every.save_steps && step % *every.save_steps == 0) ||
-                   (every.save_seconds && since_save.count() >= *every.save_seconds) || requests.save;
   const int signal = requests.stop_signal;
-  if (is_first() && (due || signal != 0)) save_or_warn(trainer, /*must_save=*/signal != 0);
+  const auto save = [&] { save_or_warn(trainer, /*must_save=*/signal != 0); };
+  // What all know of they wait for, however long it takes; the clock that tells of the rest is rank 0's.
+  if ((every.save_steps && step % *every.save_steps == 0) || requests.save || signal != 0)
+    group_.wait_for_first(fmt::format("checkpoint.{}", step), save);
+  else if (is_first() && every.save_seconds && since_save.count() >= *every.save_seconds)
+    save();
   if (signal == 0) return;
   // Whoever started the processes may end all when the first one ends: that is not before the checkpoint.
   communicator_->begin("the stop");
@@ -129,14 +132,16 @@ void TrainingRun::save_checkpoint(const Trainer& trainer) {
   state.update(origins().json());
   state.update({{"step", trainer.steps_done()},
                 {"examples_per_step", config_.train.examples_per_step(group_.size())}});
-  checkpoints.save(trainer.steps_done(), [&](const std::filesystem::path& temporary) {
-    save_adapter(temporary / "adapter", *config_.method.method, parameters_, origin());
-    write_safetensors(temporary / "optimizer.safetensors", trainer.state());
-    write_file_atomically(temporary / "state.json", state.dump(2) + "\n");
-    if (std::filesystem::exists(folder_.best_folder()))
-      link_folder(folder_.best_folder(), temporary / "best");
+  group_.save([&] {
+    checkpoints.save(trainer.steps_done(), [&](const std::filesystem::path& temporary) {
+      save_adapter(temporary / "adapter", *config_.method.method, parameters_, origin());
+      write_safetensors(temporary / "optimizer.safetensors", trainer.state());
+      write_file_atomically(temporary / "state.json", state.dump(2) + "\n");
+      if (std::filesystem::exists(folder_.best_folder()))
+        link_folder(folder_.best_folder(), temporary / "best");
+    });
+    checkpoints.remove_old(config_.checkpoint.save_total_limit);
   });
-  checkpoints.remove_old(config_.checkpoint.save_total_limit);
 }
 
 void TrainingRun::save_weights(const std::filesystem::path& folder) const {
@@ -146,8 +151,7 @@ void TrainingRun::save_weights(const std::filesystem::path& folder) const {
   save_hugging_face(folder, {.config = with_token_ids(inputs_.base->model.config(), *inputs_.tokenizer),
                              .parameters = parameters_,
                              .type = parse_dtype(asked == "auto" ? inputs_.base->stored_type : asked),
-                             .tokenizer_source = config_.model.tokenizer.empty() ? config_.model.path
-                                                                                 : config_.model.tokenizer});
+                             .tokenizer_source = config_.model.tokenizer_path()});
 }
 
 std::filesystem::path TrainingRun::result_folder() const {

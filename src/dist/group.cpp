@@ -106,6 +106,22 @@ std::string Group::from_first(const std::string& name, const std::function<std::
   });
 }
 
+void Group::wait_for_first(const std::string& name, const std::function<void()>& work) {
+  if (is_first()) work();
+  if (!meeting_) return;
+  const std::string kind = "done." + name;
+  Meeting::ask([&] {
+    if (is_first()) return meeting_->board->post(kind.c_str(), "");
+    meeting_->board->wait_for(kind.c_str(), 0, StopRequest::is_passed_over);
+  });
+}
+
+void Group::save(const std::function<void()>& work) const {
+  if (!meeting_) return work();
+  const NoticeBoard::Saving saving(*meeting_->board);
+  work();
+}
+
 void Group::agree(const Facts& facts) {
   if (!meeting_) return;
   NoticeBoard& board = *meeting_->board;

@@ -26,6 +26,7 @@
 #include <excitor/util/files.h>
 #include <excitor/util/log.h>
 
+#include "grace.h"
 #include "spawning.h"
 #include "store.h"
 
@@ -35,8 +36,6 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::array kForwarded{SIGINT, SIGTERM, SIGUSR1};
-/// After a failure: for the checkpoint that rank 0 saves, and for the others.
-constexpr std::chrono::seconds kGraceOfFirst{60}, kGrace{5};
 /// In which processes that fail for the same reason end by themselves, each with its own words.
 constexpr std::chrono::milliseconds kSettle{500};
 
@@ -124,8 +123,8 @@ bool is_orderly(int status) {
                                WEXITSTATUS(status) == 128 + SIGTERM);
 }
 
-/// True for one that SIGSTOP holds: it can't save anything, and SIGTERM does not reach it.
-bool is_stopped(pid_t process) {
+/// True for one that SIGSTOP holds.
+bool is_suspended(pid_t process) {
   const std::string stat = read_file(fmt::format("/proc/{}/stat", process));
   const size_t state = stat.rfind(')') + 2;
   return state < stat.size() && stat[state] == 'T';
@@ -144,7 +143,8 @@ std::string last_words(const Child& child) {
 /// The processes of one launch.
 class Processes {
  public:
-  Processes(int64_t count, const WaitedSignals& signals) : own_(keep_store()) {
+  Processes(int64_t count, std::chrono::milliseconds time_limit, const WaitedSignals& signals)
+      : own_(keep_store()), time_limit_(time_limit) {
     notes_ = c10::make_intrusive<c10d::PrefixStore>(fmt::format("excitor/{}.0", getpid()), own_.store);
     try {
       for (int64_t rank = 0; rank < count; ++rank)
@@ -165,10 +165,10 @@ class Processes {
   bool any_runs() const {
     return std::ranges::any_of(children_, [](const Child& c) { return !c.status; });
   }
-  void send_all(int number) const {
-    for (const Child& child : children_) {
-      if (!child.status) kill(child.process, number);
-    }
+  /// Passes on a signal that this process was sent.
+  void forward(int number) {
+    if (number != SIGUSR1) are_asked_to_stop_ = true;
+    send_all(number);
   }
   /// Takes note of those that have ended.
   void reap() {
@@ -178,18 +178,17 @@ class Processes {
       child.status = status;
       if (is_orderly(status))
         orderly_code_ = std::max(orderly_code_, WEXITSTATUS(status));
-      else if (!failed_at_)
+      else if (!grace_)
         note_failure(child);
     }
   }
   /// After a failure: says what it was, asks the others to end, ends those that do not.
   void end_all() {
-    if (!failed_at_) return;
-    if (!reason_ && (steady_clock::now() - *failed_at_ > kSettle || !any_runs())) tell();
+    if (!grace_) return;
+    if (!reason_ && (steady_clock::now() - failed_at_ > kSettle || !any_runs())) tell();
     for (const Child& child : children_) {
-      if (child.status) continue;
-      const auto grace = child.rank == 0 && !is_stopped(child.process) ? kGraceOfFirst : kGrace;
-      if (steady_clock::now() - *failed_at_ > grace) kill(child.process, SIGKILL);
+      if (!child.status && !grace_->holds_for(state_of(child), steady_clock::now()))
+        kill(child.process, SIGKILL);
     }
   }
   int exit_code() const {
@@ -199,16 +198,27 @@ class Processes {
   }
 
  private:
+  void send_all(int number) const {
+    for (const Child& child : children_) {
+      if (!child.status) kill(child.process, number);
+    }
+  }
+  ProcessState state_of(const Child& child) const {
+    const bool is_saving = has_note("saving", child) && notes_->get_to_str(key("saving", child)) == "1";
+    return {.rank = child.rank, .is_suspended = is_suspended(child.process), .is_saving = is_saving};
+  }
   void note_failure(const Child& child) {
     failed_at_ = steady_clock::now();
+    grace_.emplace(failed_at_, time_limit_);
     first_failed_ = child.rank;
     // The others read it when they ask why their operation failed.
     if (!has_note("ended", child) && !has_note("failed", child))
-      notes_->set(fmt::format("ended/{}", child.rank), how_it_ended(*child.status));
+      notes_->set(key("ended", child), how_it_ended(*child.status));
   }
-  bool has_note(const char* kind, const Child& child) const {
-    return notes_->check({fmt::format("{}/{}", kind, child.rank)});
+  static std::string key(const char* kind, const Child& child) {
+    return fmt::format("{}/{}", kind, child.rank);
   }
+  bool has_note(const char* kind, const Child& child) const { return notes_->check({key(kind, child)}); }
   /// The process that failed of itself: one that a signal ended, else one that told its reason, else the
   /// first.
   const Child& reason() const {
@@ -228,13 +238,17 @@ class Processes {
       log::error(
           fmt::format("rank {} (process {}): {}{}", child.rank, child.process, ended, last_words(child)));
     }
-    send_all(SIGTERM);
+    // A second request to stop would end rank 0 in the middle of its checkpoint.
+    if (!are_asked_to_stop_) send_all(SIGTERM);
   }
 
   OwnStore own_;
   StorePointer notes_;
   std::vector<Child> children_;
-  std::optional<steady_clock::time_point> failed_at_;
+  std::chrono::milliseconds time_limit_;
+  bool are_asked_to_stop_ = false;  ///< by a signal that was passed on
+  steady_clock::time_point failed_at_;
+  std::optional<Grace> grace_;  ///< once one has failed
   int64_t first_failed_ = 0;
   std::optional<int64_t> reason_;  ///< rank of the process that is the reason, once it is told
   int orderly_code_ = 0;
@@ -242,12 +256,12 @@ class Processes {
 
 }  // namespace
 
-int launch(int64_t processes) {
+int launch(int64_t processes, std::chrono::milliseconds time_limit) {
   const WaitedSignals signals;  // before the store's thread starts, which then leaves them to this one
-  Processes children(processes, signals);
+  Processes children(processes, time_limit, signals);
   while (children.any_runs()) {
     const int number = signals.next();
-    if (number != 0 && number != SIGCHLD) children.send_all(number);
+    if (number != 0 && number != SIGCHLD) children.forward(number);
     children.reap();
     children.end_all();
   }

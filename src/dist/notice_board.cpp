@@ -181,7 +181,14 @@ void NoticeBoard::post(const char* kind, const std::string& text) {
   store_->set(key(kind, membership_.rank), text);
 }
 
-std::string NoticeBoard::wait_for(const char* kind, int64_t rank) {
+void NoticeBoard::note_saving(const char* text) noexcept {
+  try {
+    post("saving", text);
+  } catch (const std::exception&) {
+  }
+}
+
+std::string NoticeBoard::wait_for(const char* kind, int64_t rank, StopRequest stop) {
   int64_t beats = -1;
   auto heard = steady_clock::now();
   while (!store_->check({key(kind, rank)})) {
@@ -193,7 +200,7 @@ std::string NoticeBoard::wait_for(const char* kind, int64_t rank) {
     if (m.beats != beats) heard = steady_clock::now();
     beats = m.beats;
     const milliseconds limit =
-        m.beats > 0 ? std::min(kSilenceAtStart, membership_.time_limit) : membership_.time_limit;
+        m.beats > 0 ? std::clamp(membership_.time_limit, kSilence, kSilenceAtStart) : membership_.time_limit;
     if (steady_clock::now() - heard > limit) {
       const double seconds = static_cast<double>(limit.count()) / 1000;
       post("failed", "1");
@@ -201,8 +208,8 @@ std::string NoticeBoard::wait_for(const char* kind, int64_t rank) {
           m.beats > 0 ? fmt::format("{} has ended or hangs: no sign of life for {} s", m.name, seconds)
                       : fmt::format("{} is missing after {} s; was it started?", m.name, seconds));
     }
-    if (const int signal = StopSignals::requested())
-      throw Interrupted("stopped while waiting for the other processes", signal);
+    const int signal = stop == StopRequest::ends_waiting ? StopSignals::requested() : 0;
+    if (signal != 0) throw Interrupted("stopped while waiting for the other processes", signal);
     std::this_thread::sleep_for(kPoll);
   }
   return store_->get_to_str(key(kind, rank));

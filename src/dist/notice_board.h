@@ -28,6 +28,9 @@ struct Membership {
   bool keeps_store = false;  ///< the store lies in this process and ends with it
 };
 
+/// What a signal that asks to stop does to a process that waits for another one.
+enum class StopRequest { ends_waiting, is_passed_over };
+
 class NoticeBoard : public std::enable_shared_from_this<NoticeBoard> {
  public:
   /// Introduces this process and gives a sign of life every second from here on.
@@ -49,11 +52,23 @@ class NoticeBoard : public std::enable_shared_from_this<NoticeBoard> {
   void post(const char* kind, const std::string& text);
   /// The notice `kind` of process `rank`, once it is there. Throws CommunicationError that names the process
   /// if it has ended or gave no sign of life for the time limit; as long as it lives it is waited for.
-  std::string wait_for(const char* kind, int64_t rank);
+  std::string wait_for(const char* kind, int64_t rank, StopRequest stop = StopRequest::ends_waiting);
   /// Of all processes, in their order.
   std::vector<std::string> wait_for_all(const char* kind);
   /// Keeps the store a while for those that have not set the notice `kind` yet, if it ends with this process.
   void keep_store_until_all(const char* kind) noexcept;
+
+  /// While it lives, the notice "saving" of this process is "1".
+  class Saving {
+   public:
+    explicit Saving(NoticeBoard& board) : board_(board) { board_.note_saving("1"); }
+    ~Saving() { board_.note_saving("0"); }
+    Saving(const Saving&) = delete;
+    Saving& operator=(const Saving&) = delete;
+
+   private:
+    NoticeBoard& board_;
+  };
 
   /// Which process is the reason that `what`, the last operation begun, failed with `error`. Takes some
   /// seconds.
@@ -77,6 +92,8 @@ class NoticeBoard : public std::enable_shared_from_this<NoticeBoard> {
   /// Keeps the store a while for the others' diagnoses.
   void wait_for_readers(c10d::Store& store) const;
   void beat(const StorePointer& store);
+  /// Without the store nothing is noted: nobody could read it.
+  void note_saving(const char* text) noexcept;
 
   Membership membership_;
   StorePointer store_;

@@ -1,9 +1,13 @@
 #include <excitor/dist/group.h>
 
+#include <atomic>
+#include <csignal>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <excitor/util/error.h>
+#include <excitor/util/signals.h>
 
 #include "threads.h"
 
@@ -61,6 +65,37 @@ TEST(Group, WhoReadsLongIsWaitedForBeyondTheTimeLimit) {
       seconds(1));
   EXPECT_THAT(errors, Each(""));
   EXPECT_GT(steady_clock::now() - begin, seconds(3));
+}
+
+TEST(Group, WhatRank0DoesAloneIsWaitedForBeyondTheTimeLimitWhateverSignalsSay) {
+  const StopSignals signals;
+  std::raise(SIGINT);
+  std::atomic<bool> is_done = false;
+  const auto errors = test::as_group(
+      2,
+      [&](Group& group) {
+        group.wait_for_first("checkpoint", [&] {
+          EXPECT_TRUE(group.is_first());
+          std::this_thread::sleep_for(seconds(2));
+          is_done = true;
+        });
+        EXPECT_TRUE(is_done);
+      },
+      seconds(1));
+  EXPECT_THAT(errors, Each(""));
+}
+
+TEST(Group, WhatRank0FailsAtEndsTheOthersWithItsWords) {
+  const auto errors = test::as_group(2, [](Group& group) {
+    try {
+      group.wait_for_first("checkpoint", [] { throw IoError("the disk is full"); });
+    } catch (const IoError& error) {
+      group.leave(error.what());
+      throw;
+    }
+  });
+  EXPECT_EQ(errors[0], "the disk is full");
+  EXPECT_THAT(errors[1], HasSubstr("has ended: the disk is full"));
 }
 
 TEST(Group, WhoFailsWhileItReadsIsNamedAtOnce) {

@@ -155,6 +155,7 @@ def wait_for_step(process, run, step, timeout=PATIENCE):
 FAULTS_SOURCE = r"""
 // Preloaded: file operations below EXCITOR_TEST_FOLDER are counted. EXCITOR_TEST_DISK_BYTES: writes beyond so many bytes end with
 // ENOSPC. EXCITOR_TEST_DIE_AT: the process is killed before that operation. EXCITOR_TEST_COUNT: a file that receives the count.
+// EXCITOR_TEST_SYNC_MS: so long takes each fsync.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -170,11 +171,12 @@ FAULTS_SOURCE = r"""
 #include <unistd.h>
 
 static const char* folder;
-static long long room = -1, die_at = -1, operations, written;
+static long long room = -1, die_at = -1, sync_ms, operations, written;
 
 __attribute__((constructor)) static void begin(void) {
   folder = getenv("EXCITOR_TEST_FOLDER");
   if (getenv("EXCITOR_TEST_DISK_BYTES")) room = atoll(getenv("EXCITOR_TEST_DISK_BYTES"));
+  if (getenv("EXCITOR_TEST_SYNC_MS")) sync_ms = atoll(getenv("EXCITOR_TEST_SYNC_MS"));
   if (getenv("EXCITOR_TEST_DIE_AT")) die_at = atoll(getenv("EXCITOR_TEST_DIE_AT"));
 }
 
@@ -239,7 +241,10 @@ int unlink(const char* path) {
 }
 
 int fsync(int number) {
-  if (descriptor_inside(number)) operation();
+  if (descriptor_inside(number)) {
+    operation();
+    usleep(sync_ms * 1000);
+  }
   return syscall(SYS_fsync, number);
 }
 """
@@ -256,9 +261,14 @@ def build_faults(folder):
     return library
 
 
-def run_with_faults(library, folder, *arguments, **faults):
-    """faults: disk_bytes, die_at, count. The finished process."""
+def start_with_faults(library, folder, *arguments, **faults):
+    """faults: disk_bytes, die_at, count, sync_ms. The process."""
     environment = {f"EXCITOR_TEST_{name.upper()}": str(value) for name, value in faults.items()}
-    process = start(*arguments, env=environment | {"LD_PRELOAD": str(library), "EXCITOR_TEST_FOLDER": str(folder)})
+    return start(*arguments, env=environment | {"LD_PRELOAD": str(library), "EXCITOR_TEST_FOLDER": str(folder)})
+
+
+def run_with_faults(library, folder, *arguments, **faults):
+    """What the process ended with, and its words."""
+    process = start_with_faults(library, folder, *arguments, **faults)
     _, words = process.communicate(timeout=60)
     return process.returncode, words

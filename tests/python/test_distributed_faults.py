@@ -82,6 +82,51 @@ def test_no_rank_is_left_when_the_launcher_is_killed(tmp_path, model, repetition
     assert list((tmp_path / "run/checkpoints").glob("step-*")), "they stop as by SIGTERM: with a checkpoint"
 
 
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory):
+    library = support.build_faults(tmp_path_factory.mktemp("faults"))
+    if not library:
+        pytest.skip("no C compiler")
+    return library
+
+
+def start_with_slow_checkpoints(tmp_path, model, faults):
+    """A run of two processes whose checkpoints take several seconds, and distributed.timeout_seconds is less."""
+    file = prepare(tmp_path, model, 2, **ENDLESS, distributed={"timeout_seconds": 3})
+    process = support.start_with_faults(faults, tmp_path / "run/checkpoints", "train", file, sync_ms=600)
+    support.wait_for_step(process, tmp_path / "run", 3)
+    return process
+
+
+def wait_for_a_checkpoint_on_its_way(tmp_path):
+    end = time.monotonic() + support.PATIENCE
+    while not list((tmp_path / "run/checkpoints").glob(".step-*")):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_stop_waits_for_a_checkpoint_that_takes_longer_than_the_time_limit(tmp_path, model, faults):
+    process = start_with_slow_checkpoints(tmp_path, model, faults)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    words = support.words_at_end(process)
+    assert time.monotonic() - begin > 4, "else the test shows nothing"
+    assert process.returncode == 130 and "the same command goes on from" in words, words
+    assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 1
+
+
+def test_a_rank_that_fails_during_a_stop_leaves_rank_0_its_checkpoint(tmp_path, model, faults):
+    process = start_with_slow_checkpoints(tmp_path, model, faults)
+    ranks = ranks_of(process)
+    process.send_signal(signal.SIGTERM)
+    wait_for_a_checkpoint_on_its_way(tmp_path)
+    os.kill(ranks[1], signal.SIGKILL)
+    words = support.words_at_end(process)
+    assert process.returncode == 1 and "rank 1 (process" in words, words
+    assert "the same command goes on from" in words, "rank 0 was not asked twice, which would have ended it"
+    assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 1
+
+
 def test_a_rank_killed_under_torchruns_variables_is_named_without_a_launcher(tmp_path, model):
     port = free_port()
     file = prepare(tmp_path, model, "auto", **ENDLESS)

@@ -38,6 +38,11 @@ class Group {
 
   /// The text that rank 0 gets from `tell`, in all processes; in the others `tell` is not called.
   std::string from_first(const std::string& name, const std::function<std::string()>& tell);
+  /// Does `work` in rank 0 while the others wait for it, beyond the time limit and whatever signals say, as
+  /// long as rank 0 lives. `name` is its own each time.
+  void wait_for_first(const std::string& name, const std::function<void()>& work);
+  /// Does `work`, during which launch() does not end this process because another one failed.
+  void save(const std::function<void()>& work) const;
   /// Waits until all processes are here, however long they read and tokenise. Throws ConfigError that names
   /// each process and fact that differ from rank 0's, in every process.
   void agree(const Facts& facts);
