@@ -157,7 +157,7 @@ ScienceSplit read_scienceqa(const fs::path& folder, const ScienceOptions& option
   return split;
 }
 
-std::string science_prompt(const ScienceQuestion& question, ScienceFormat) {
+std::string science_prompt(const ScienceQuestion& question) {
   return tidy(input_of(question) + "Answer:");
 }
 

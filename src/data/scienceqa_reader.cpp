@@ -33,7 +33,7 @@ void read_science_examples(const SourceFile& source, const SourceSink& sink) {
       .file = std::make_shared<std::string>(source.file.path + ": " + split), .number = 0, .is_line = false};
   const fs::path folder = fs::path(source.file.path).parent_path();
   for (const ScienceQuestion& question : read_scienceqa(folder, {.split = split}).questions) {
-    const std::string prompt = science_prompt(question, format), whole = science_example(question, format);
+    const std::string prompt = science_prompt(question), whole = science_example(question, format);
     sink({.pieces = source.prompt_template.conversation(
               {{.role = Role::user, .content = prompt},
                {.role = Role::assistant, .content = std::string(trim(whole.substr(prompt.size())))}}),

@@ -21,8 +21,8 @@ struct OwnStore {
 };
 OwnStore keep_store();
 
-/// The address of this machine on the way to `address`; when that is this machine itself and `others` lie
-/// elsewhere, that of its first network interface.
+/// The address of this machine on the way to `address`; when that is this machine itself and others lie
+/// elsewhere (`has_others`), that of its first network interface.
 std::string own_address(const std::string& address, bool has_others);
 
 }  // namespace excitor

@@ -40,7 +40,7 @@ void ScienceTask::prepare(const Tokenizer& tokenizer, int64_t context_length) {
       std::string prompt;
       for (int64_t i = 0; i < shots; ++i)
         prompt += science_example(split_.shots[static_cast<size_t>(i)], format_) + "\n\n";
-      return prompt + science_prompt(question, format_);
+      return prompt + science_prompt(question);
     });
     fewer_shots_ += fitted.shots < std::ssize(split_.shots) ? 1 : 0;
     cut_ += fitted.is_cut ? 1 : 0;

@@ -46,8 +46,6 @@ class UnitPart {
   at::TensorOptions options() const { return at::TensorOptions(options_.type).device(options_.device); }
   /// Writes the part to `target` [part], of the options' type and device.
   void write_to(const at::Tensor& target) const;
-  /// Bytes of this process's own memory; 0 for a part that stays in the mapping.
-  int64_t resident_bytes() const { return values_.defined() ? static_cast<int64_t>(values_.nbytes()) : 0; }
 
  private:
   /// Elements of the part as they lie in a mapped file.

@@ -68,27 +68,6 @@ void ParameterSet::clear_gradients() {
   for (const Entry& entry : entries_) entry.tensor.mutable_grad() = at::Tensor();
 }
 
-std::vector<std::string> ParameterSet::without_gradient() const {
-  std::vector<std::string> names;
-  for (const Entry& entry : entries_) {
-    if (!entry.tensor.grad().defined()) names.push_back(entry.name);
-  }
-  return names;
-}
-
-void ParameterSet::copy_values_from(const ParameterSet& source) {
-  if (source.size() != size()) {
-    throw std::logic_error(fmt::format("copy_values_from: {} parameters into {}", source.size(), size()));
-  }
-  for (const Entry& entry : entries_) {
-    if (source.at(entry.name).sizes() != entry.tensor.sizes()) {
-      throw std::logic_error(fmt::format("copy_values_from: '{}' has another shape", entry.name));
-    }
-  }
-  const at::NoGradGuard no_grad;
-  for (const Entry& entry : entries_) entry.tensor.copy_(source.at(entry.name));
-}
-
 ParameterSet initialise(const std::vector<ParameterSpec>& specs, uint64_t seed,
                         const at::TensorOptions& options, const BaseWeight& base) {
   const at::NoGradGuard no_grad;

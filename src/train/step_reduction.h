@@ -42,9 +42,8 @@ class StepReduction {
   /// next call; zeros where no process has one. `own_loss`: a scalar on the device, undefined where this
   /// process has no example.
   void add_up(const ParameterSet& parameters, const at::Tensor& own_loss, const StepCounts& own);
-  /// What `finish` reads, on the device: [value_count()]
+  /// What `finish` reads, on the device: [number of values]
   at::Tensor values() const { return values_; }
-  int64_t value_count() const { return values_.numel(); }
   /// The sums, from values() on the host. Takes the gradient from each parameter that has none in any
   /// process.
   StepSums finish(const ParameterSet& parameters, std::span<const double> values) const;

@@ -51,10 +51,6 @@ class LookingDescriber : public Describer {
   void word_of(const Field& f, std::string& word, const std::vector<std::string>& allowed) final {
     visit(f, {.type = "string", .words = allowed, .value = word});
   }
-  void optional_word_of(const Field& f, std::optional<std::string>& word,
-                        const std::vector<std::string>& allowed) final {
-    visit(f, {.type = "string", .optional = true, .words = allowed, .value = word ? Json(*word) : Json()});
-  }
 };
 
 /// "a.b", or "b" where there is no "a".

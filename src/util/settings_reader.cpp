@@ -54,15 +54,6 @@ class Reader final : public Describer {
     if (const Json* json = find(field)) take_word(*json, path_of(field.name), word, allowed);
   }
 
-  void optional_word_of(const Field& field, std::optional<std::string>& word,
-                        const std::vector<std::string>& allowed) override {
-    const Json* json = find(field);
-    if (json == nullptr) return;
-    word.reset();
-    std::string text;
-    if (!json->is_null() && take_word(*json, path_of(field.name), text, allowed)) word = text;
-  }
-
   void object_of(const Field& field, const DescribeFunction& describe) override {
     if (const Json* json = find(field))
       read_settings(*json, describe, inner_options(path_of(field.name)), problems_);

@@ -58,39 +58,15 @@ TEST(ParameterSet, RefusesASecondParameterOfOneNameAndAnUnknownName) {
   EXPECT_THROW(set.at("b"), std::logic_error);
 }
 
-TEST(ParameterSet, NamesTheParametersThatTheLossDoesNotReach) {
+TEST(ParameterSet, GradientsAreUndefinedAfterTheyWereCleared) {
   ParameterSet set;
   set.add("used", at::ones({2}));
   set.add("unused", at::ones({2}));
   (set.at("used") * 3).sum().backward();
-  EXPECT_EQ(set.without_gradient(), std::vector<std::string>{"unused"});
   EXPECT_TRUE(at::equal(set.at("used").grad(), at::full({2}, 3.0)));
+  EXPECT_FALSE(set.at("unused").grad().defined());
   set.clear_gradients();
-  EXPECT_EQ(set.without_gradient(), (std::vector<std::string>{"used", "unused"}));
-}
-
-TEST(ParameterSet, CopiesValuesByNameAndStaysALeaf) {
-  ParameterSet target, source;
-  target.add("a", at::zeros({2}));
-  target.add("b", at::zeros({3}));
-  source.add("b", at::ones({3}));
-  source.add("a", at::full({2}, 5.0));
-  target.copy_values_from(source);
-  EXPECT_TRUE(at::equal(target.at("a"), at::full({2}, 5.0)));
-  EXPECT_TRUE(at::equal(target.at("b"), at::ones({3})));
-  EXPECT_TRUE(target.at("a").is_leaf() && target.at("a").requires_grad());
-}
-
-TEST(ParameterSet, CopiesNothingFromASetThatDiffers) {
-  ParameterSet target, other_shape, other_name, more;
-  target.add("a", at::zeros({2}));
-  other_shape.add("a", at::zeros({3}));
-  other_name.add("b", at::zeros({2}));
-  more.add("a", at::zeros({2}));
-  more.add("b", at::zeros({2}));
-  EXPECT_THROW(target.copy_values_from(other_shape), std::logic_error);
-  EXPECT_THROW(target.copy_values_from(other_name), std::logic_error);
-  EXPECT_THROW(target.copy_values_from(more), std::logic_error);
+  EXPECT_FALSE(set.at("used").grad().defined());
 }
 
 TEST(Initialise, MakesEveryParameterOfItsSpec) {

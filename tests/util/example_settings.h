@@ -46,7 +46,6 @@ struct ExampleTrain {
   std::optional<bool> resume;
   std::optional<std::string> note;
   Schedule lr_scheduler_type = Schedule::cosine;
-  std::optional<Schedule> second_schedule;
   void describe(Describer& d) {
     d.field("micro_batch_size", micro_batch_size, "Examples.", kAtLeastOne);
     d.field("learning_rate", learning_rate, "AdamW's.", {.minimum = 0, .maximum = 1, .open_minimum = true});
@@ -57,7 +56,6 @@ struct ExampleTrain {
     d.field("resume", resume, "Whether.");
     d.field("note", note, "Any text.");
     d.choice("lr_scheduler_type", lr_scheduler_type, kSchedules, "The shape.");
-    d.optional_choice("second_schedule", second_schedule, kSchedules, "Another shape.");
   }
 };
 

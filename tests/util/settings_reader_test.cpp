@@ -43,8 +43,7 @@ TEST(ReadSettings, EveryKindOfFieldIsRead) {
   const auto [settings, problems] = read(R"({
     "data": {"train": [{"path": "a.json", "weight": 2}, {"path": "b.json"}], "max_seq_length": 256},
     "train": {"micro_batch_size": 4, "learning_rate": 0.01, "deterministic": false, "max_steps": 7,
-              "resume": true, "min_learning_rate": 0, "note": "é", "lr_scheduler_type": "linear",
-              "second_schedule": "cosine"},
+              "resume": true, "min_learning_rate": 0, "note": "é", "lr_scheduler_type": "linear"},
     "vision": {"path": "tower"}, "devices": [0, 1], "tasks": [], "anything": {"x": [1]}, "output_dir": ""})");
   EXPECT_THAT(problems, IsEmpty());
   ASSERT_EQ(settings.data.train.size(), 2u);
@@ -58,7 +57,6 @@ TEST(ReadSettings, EveryKindOfFieldIsRead) {
   EXPECT_EQ(settings.train.min_learning_rate, 0.0);
   EXPECT_EQ(settings.train.note, "é");
   EXPECT_EQ(settings.train.lr_scheduler_type, Schedule::linear);
-  EXPECT_EQ(settings.train.second_schedule, Schedule::cosine);
   EXPECT_EQ(settings.vision->path, "tower");
   EXPECT_THAT(settings.devices, ElementsAre(0, 1));
   EXPECT_THAT(settings.tasks, IsEmpty());
@@ -70,17 +68,15 @@ TEST(ReadSettings, EveryKindOfFieldIsRead) {
 ExampleSettings optional_ones_set() {
   ExampleSettings set;
   set.train.max_steps = 5;
-  set.train.second_schedule = Schedule::linear;
   set.vision.emplace();
   return set;
 }
 
 TEST(ReadSettings, NullUnsetsWhatIsOptional) {
   const auto [settings, problems] =
-      read(R"({"train": {"max_steps": null, "second_schedule": null}, "vision": null})", optional_ones_set());
+      read(R"({"train": {"max_steps": null}, "vision": null})", optional_ones_set());
   EXPECT_THAT(problems, IsEmpty());
   EXPECT_FALSE(settings.train.max_steps.has_value());
-  EXPECT_FALSE(settings.train.second_schedule.has_value());
   EXPECT_FALSE(settings.vision.has_value());
 }
 
@@ -88,7 +84,6 @@ TEST(ReadSettings, AnAbsentKeyKeepsWhatWasSet) {
   const auto [settings, problems] = read(R"({"train": {}})", optional_ones_set());
   EXPECT_THAT(problems, IsEmpty());
   EXPECT_EQ(settings.train.max_steps, 5);
-  EXPECT_EQ(settings.train.second_schedule, Schedule::linear);
   EXPECT_TRUE(settings.vision.has_value());
 }
 
@@ -148,11 +143,10 @@ TEST(ReadSettings, AnIntegerBeyond64BitsIsTooLargeInsteadOfRounded) {
 
 TEST(ReadSettings, AWordThatIsNotAllowedIsAnErrorWithTheNearestOne) {
   EXPECT_THAT(
-      problems_of(R"({"train": {"lr_scheduler_type": "cosin", "second_schedule": "step"}})"),
+      problems_of(R"({"train": {"lr_scheduler_type": "cosin"}})"),
       ElementsAre(
           "train.lr_scheduler_type: must be \"cosine\" or \"linear\", found the string \"cosin\"; did you "
-          "mean \"cosine\"?",
-          "train.second_schedule: must be \"cosine\" or \"linear\", found the string \"step\""));
+          "mean \"cosine\"?"));
 }
 
 TEST(ReadSettings, AProblemLeavesTheValueAsItWas) {

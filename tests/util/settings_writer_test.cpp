@@ -23,7 +23,6 @@ TEST(WriteSettings, WhatIsWrittenReadsBackTheSame) {
   settings.train.learning_rate = 0.1 + 0.2;
   settings.train.max_steps = INT64_MAX;
   settings.train.note = "line\n\"quoted\"";
-  settings.train.second_schedule = Schedule::linear;
   settings.vision.emplace();
   settings.devices = {3, 1};
   settings.anything = parse_json(R"({"b": 1, "a": 2.0})", "x");
@@ -43,7 +42,6 @@ TEST(WriteSettings, WhatIsNotSetIsLeftOut) {
   const Json json = write({});
   EXPECT_FALSE(json.contains("vision"));
   EXPECT_FALSE(json["train"].contains("max_steps"));
-  EXPECT_FALSE(json["train"].contains("second_schedule"));
 }
 
 TEST(SettingsSchema, DescribesEveryKindOfField) {
@@ -60,7 +58,6 @@ TEST(SettingsSchema, DescribesEveryKindOfField) {
             R"({"type":["integer","null"],"minimum":1,"description":"Stop after."})");
   EXPECT_EQ(train["lr_scheduler_type"].dump(),
             R"({"type":"string","enum":["cosine","linear"],"default":"cosine","description":"The shape."})");
-  EXPECT_EQ(train["second_schedule"]["enum"].dump(), R"(["cosine","linear",null])");
   EXPECT_EQ(properties["devices"].dump(),
             R"({"type":"array","items":{"type":"integer","minimum":0},"default":[],"description":"GPUs."})");
   EXPECT_EQ(properties["vision"]["type"].dump(), R"(["object","null"])");

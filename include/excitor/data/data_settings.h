@@ -17,11 +17,12 @@ namespace excitor {
 enum class LongExamples { truncate, drop, fail };
 
 struct DataFileSettings {
-  std::string path;             ///< relative to the configuration file; absolute once resolved
-  std::string format = "auto";  ///< one of data_formats(), or "auto" (what the file says)
-  std::string images;           ///< folder of the images that the file names; empty: none
-  std::string split = "auto";   ///< of karpathy: "train" (with restval) | "val" | "test"
-  double weight = 1;            ///< times that an epoch sees each example
+  std::string path;  ///< relative to the configuration file; absolute once resolved
+  std::string format =
+      "auto";          ///< "alpaca", "chat", … (as describe() lists them), or "auto": what the file says
+  std::string images;  ///< folder of the images that the file names; empty: none
+  std::string split = "auto";  ///< of karpathy: "train" (with restval) | "val" | "test"
+  double weight = 1;           ///< times that an epoch sees each example
   void describe(Describer& d);
 };
 

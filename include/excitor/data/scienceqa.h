@@ -45,7 +45,7 @@ ScienceSplit read_scienceqa(const std::filesystem::path& folder, const ScienceOp
 enum class ScienceFormat { qcm_a, qcm_lea };
 
 /// "Question: … Context: … Options: (A) … Answer:", up to where the answer begins.
-std::string science_prompt(const ScienceQuestion& question, ScienceFormat format);
+std::string science_prompt(const ScienceQuestion& question);
 /// The same with its answer, as an example.
 std::string science_example(const ScienceQuestion& question, ScienceFormat format);
 }  // namespace excitor

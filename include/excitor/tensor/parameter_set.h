@@ -66,10 +66,6 @@ class ParameterSet {
 
   /// Drops all gradients, so that one that stays undefined after backward is noticed.
   void clear_gradients();
-  /// Names whose gradient is undefined: parameters that the loss does not reach.
-  std::vector<std::string> without_gradient() const;
-  /// Copies values from `source`, which has the same names and shapes (std::logic_error otherwise).
-  void copy_values_from(const ParameterSet& source);
 
  private:
   std::vector<Entry> entries_;

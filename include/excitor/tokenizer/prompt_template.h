@@ -39,8 +39,9 @@ struct Message {
 /// plain: the text itself, nothing added; later turns and a system message on lines of their own.
 class PromptTemplate {
  public:
-  /// A name, or an object with the keys of describe_object(). Throws ConfigError: an unknown name or key
-  /// (with what may have been meant), a wrong type, no place for the instruction.
+  /// A name, or an object with the user's own texts ("prompt_no_input", "prompt_input", …). Throws
+  /// ConfigError: an unknown name or key (with what may have been meant), a wrong type, no place for the
+  /// instruction.
   explicit PromptTemplate(const Json& name_or_object);
 
   /// The name or the object that it was made from, to be recorded.

@@ -65,23 +65,6 @@ class Describer {
     }
   }
 
-  /// An enumeration that may be absent (or null): "not set".
-  template <class E>
-  void optional_choice(std::string_view name, std::optional<E>& value,
-                       const std::vector<std::pair<std::string, E>>& words, std::string_view doc) {
-    std::vector<std::string> allowed;
-    std::optional<std::string> word;
-    for (const auto& [text, enumerator] : words) {
-      allowed.push_back(text);
-      if (enumerator == value) word = text;
-    }
-    optional_word_of(Field{name, doc}, word, allowed);
-    value.reset();
-    for (const auto& [text, enumerator] : words) {
-      if (text == word) value = enumerator;
-    }
-  }
-
   /// A nested struct with a describe() of its own, always present.
   template <class T>
   void object(std::string_view name, T& value, std::string_view doc) {
@@ -129,8 +112,6 @@ class Describer {
   virtual void value_of(const Field&, std::vector<std::string>&) = 0;
   virtual void value_of(const Field&, Json&) = 0;
   virtual void word_of(const Field&, std::string& word, const std::vector<std::string>& allowed) = 0;
-  virtual void optional_word_of(const Field&, std::optional<std::string>& word,
-                                const std::vector<std::string>& allowed) = 0;
   virtual void object_of(const Field&, const DescribeFunction&) = 0;
   virtual void optional_object_of(const Field&, bool& present, const DescribeFunction&) = 0;
   virtual void list_of(const Field&, const ListAccess&) = 0;
