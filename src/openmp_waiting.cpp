@@ -18,12 +18,13 @@
 
 namespace {
 
-/// Commands that compute; the others have nothing to wait for.
+/// All but the commands that only read and write files; so a new command can't be forgotten.
 bool computes(const char* command) {
-  for (const char* name : {"train", "generate", "chat", "doctor", "eval", "sweep", "prepare"}) {
-    if (std::strcmp(command, name) == 0) return true;
+  if (command[0] == '-') return false;  // --help, --version
+  for (const char* name : {"cache", "eval-captions", "import", "report", "schema"}) {
+    if (std::strcmp(command, name) == 0) return false;
   }
-  return false;
+  return true;
 }
 
 bool is_set(char* const* environment, const char* name) {

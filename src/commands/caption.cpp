@@ -1,5 +1,6 @@
 // excitor caption: captions of many images, as results in COCO's format.
 #include <algorithm>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -11,8 +12,10 @@
 
 #include <excitor/eval/caption_images.h>
 #include <excitor/eval/captioning.h>
+#include <excitor/tensor/dtype.h>
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
+#include <excitor/util/sha256.h>
 #include <excitor/util/signals.h>
 
 #include "caption_results.h"
@@ -63,11 +66,26 @@ CaptionPrompt prompt_of(const CaptionOptions& options) {
                                                 : options.prompt};
 }
 
+/// The hash of each file of an adapter; empty without one.
+Json hashes_of(const std::string& adapter) {
+  Json hashes = Json::object();
+  if (adapter.empty()) return hashes;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(adapter)) {
+    if (entry.is_regular_file())
+      hashes[std::filesystem::relative(entry.path(), adapter).string()] = sha256_of_file(entry.path());
+  }
+  return hashes;
+}
+
 /// All that a caption depends on besides its image.
-Json key_of(const CaptionOptions& options, const CaptionPrompt& prompt, const Session& session) {
+Json key_of(const CaptionOptions& options, const CaptionPrompt& prompt, const Session& session,
+            ImageViewer& viewer) {
+  const Llama& model = session.base.model;
   return {{"model", session.base.fingerprint},
-          {"adapter", options.session.adapter},
-          {"vision", options.vision.vision},
+          {"dtype", dtype_name(model.weights().final_norm.scalar_type())},
+          {"device", model.device().is_cpu() ? "cpu" : "cuda"},
+          {"adapter", hashes_of(options.session.adapter)},
+          {"vision", viewer.tower_key(session)},
           {"experts", options.vision.experts},
           {"template", prompt.prompt_template.json()},
           {"instruction", prompt.instruction},
@@ -91,7 +109,7 @@ class Captioner {
     prompt_.prompt_template.check(*session.tokenizer);
   }
 
-  Json key() const { return key_of(options_, prompt_, session_); }
+  Json key() const { return key_of(options_, prompt_, session_, viewer_); }
 
   std::vector<std::string> captions(std::span<const ImageToCaption> images) {
     std::vector<std::vector<TokenId>> prompts;

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -16,10 +17,11 @@
 #include <excitor/model/checkpoint.h>
 #include <excitor/tensor/dtype.h>
 #include <excitor/util/error.h>
-#include <excitor/util/system.h>
 
 #include "commands.h"
+#include "config_options.h"
 #include "eval_tasks.h"
+#include "plan_disk.h"
 #include "plan_run.h"
 #include "run_images.h"
 #include "sample_view.h"
@@ -30,8 +32,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct CheckOptions {
-  std::string config;
-  std::vector<std::string> overrides;
+  ConfigOptions config;
   int64_t sample = 0;
   bool json = false;
 };
@@ -41,6 +42,10 @@ std::string grouped(int64_t n) {
   std::string digits = std::to_string(n);
   for (auto at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3) digits.insert(at, ",");
   return digits;
+}
+
+double gib(int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 30);
 }
 
 double percent(int64_t part, int64_t whole) {
@@ -88,7 +93,7 @@ class Check {
   }
 
   void read_configuration() {
-    config_ = read_run_config(options_.config, options_.overrides, missing_);
+    config_ = read_run_config(options_.config.file, options_.config.overrides, missing_);
     line(fmt::format("{}: every key is known and in its range", config_->source));
   }
 
@@ -152,9 +157,8 @@ class Check {
   }
 
   void check_tokenizer() {
-    const ModelSettings& model = config_->model;
-    tokenizer_ = load_tokenizer(model.tokenizer.empty() ? model.path : model.tokenizer);
-    if (shape_) tokenizer_->require_rows(shape_->vocab_size, model.path);
+    tokenizer_ = load_tokenizer(config_->model.tokenizer_path());
+    if (shape_) tokenizer_->require_rows(shape_->vocab_size, config_->model.path);
     line(fmt::format("{} tokens; BOS is {} (id {}), EOS is {} (id {})", tokenizer_->vocab_size(),
                      tokenizer_->piece(tokenizer_->bos()), tokenizer_->bos(),
                      tokenizer_->piece(tokenizer_->eos()), tokenizer_->eos()));
@@ -167,6 +171,7 @@ class Check {
     LoadedDataset loaded = load_dataset(config_->data.train, config_->data, *tokenizer_);
     if (images_) check_images(loaded);
     dataset_ = std::move(loaded.dataset);
+    steps_ = planned_steps(*config_, *dataset_, loaded.files);
     const DatasetReport& r = loaded.report;
     line(fmt::format("{} examples, {} tokens, of which {} are labels ({:.1f} %)", grouped(r.examples),
                      grouped(r.tokens), grouped(r.label_tokens), percent(r.label_tokens, r.tokens)));
@@ -244,40 +249,55 @@ class Check {
     if (!options_.json) std::cout << render_sample(example, *tokenizer_, color) << "\n";
   }
 
-  /// Bytes of the largest micro-batch that these examples can make, beside what is free.
+  /// Bytes of the largest micro-batch that these examples can make, beside what is free where they are
+  /// computed.
   void check_memory() {
-    const int64_t tokens = largest_micro_batch_tokens(*config_, *dataset_);
-    const MemoryPlan plan =
-        plan_run(*config_, *shape_, *dataset_, config_->distributed.processes().value_or(1));
-    const int64_t available = available_memory_bytes();
-    line(fmt::format("micro-batches of up to {} tokens: {}", grouped(tokens), plan.text()));
-    line(fmt::format("{:.2f} GiB are free", static_cast<double>(available) / (1 << 30)));
-    report_["memory"] = {{"weights", plan.weights},         {"trainables", plan.trainables},
-                         {"activations", plan.activations}, {"logits", plan.logits},
-                         {"total", plan.total()},           {"available", available}};
-    if (plan.total() <= available) return;
-    throw ConfigError(
-        "the plan does not fit into memory: lower train.micro_batch_size (micro-batches are split when "
-        "memory runs "
-        "out), take train.gradient_checkpointing, or model.dtype bfloat16");
+    const DistributedSettings& distributed = config_->distributed;
+    const int64_t processes = distributed.processes_to_start();
+    const MemoryPlan plan = plan_run(*config_, *shape_, *dataset_, processes);
+    const int64_t needed = needed_bytes(*config_, plan);
+    const std::optional<int64_t> available = free_bytes(distributed);
+    line(fmt::format("micro-batches of up to {} tokens: {}",
+                     grouped(largest_micro_batch_tokens(*config_, *dataset_)), plan.text()));
+    if (processes > 1) line(fmt::format("{} processes on this machine", processes));
+    line(available ? fmt::format("{:.2f} GiB are free{}", gib(*available),
+                                 distributed.on_gpu() ? " on the GPU" : "")
+                   : "not compared with what is free: no GPU can be opened now");
+    report_["memory"] = {{"weights", plan.weights},
+                         {"trainables", plan.trainables},
+                         {"activations", plan.activations},
+                         {"logits", plan.logits},
+                         {"total", plan.total()},
+                         {"processes", processes},
+                         {"needed", needed},
+                         {"available", available ? Json(*available) : Json()}};
+    if (!available || needed <= *available) return;
+    throw ConfigError(fmt::format(
+        "the plan does not fit into memory, {:.2f} GiB are needed: lower train.micro_batch_size "
+        "(micro-batches "
+        "are split when memory runs out), take train.gradient_checkpointing, or model.dtype bfloat16{}",
+        gib(needed), processes > 1 ? ", or fewer processes (distributed.devices)" : ""));
   }
 
-  /// A run writes the adapter and, for each checkpoint, the adapter and two moments.
   void check_disk() {
     fs::path existing = config_->output_dir;
     while (!existing.empty() && !fs::exists(existing) && existing != existing.parent_path())
       existing = existing.parent_path();
     const auto free = static_cast<int64_t>(fs::space(existing).available);
-    const int64_t checkpoint = 3 * 4 * trainable_;
-    const int64_t kept = config_->checkpoint.save_total_limit + 1;
-    const int64_t needed = 4 * trainable_ + kept * checkpoint;
-    line(fmt::format("{} holds {:.1f} GiB free; the run takes up to {:.2f} GiB", existing.string(),
-                     static_cast<double>(free) / (1 << 30), static_cast<double>(needed) / (1 << 30)));
-    if (free < needed) {
-      throw ConfigError(
-          fmt::format("output_dir {}: {} bytes are free, but the result and {} checkpoints take {}",
-                      config_->output_dir, free, kept, needed));
-    }
+    const DiskPlan plan = plan_disk(*config_, {.trainable = trainable_, .steps = steps_});
+    line(fmt::format(
+        "{} holds {:.1f} GiB free; the run takes up to {:.2f} GiB, with {} checkpoint{}{}", existing.string(),
+        gib(free), gib(plan.total()), plan.checkpoints, plan.checkpoints == 1 ? "" : "s",
+        plan.has_more ? fmt::format(", and {:.2f} for each one more (save_total_limit 0 keeps all)",
+                                    gib(plan.checkpoint))
+                      : ""));
+    report_["disk"] = {{"free", free}, {"checkpoints", plan.checkpoints}, {"total", plan.total()}};
+    if (free >= plan.total()) return;
+    throw ConfigError(fmt::format(
+        "output_dir {}: {} bytes are free, but the run takes {}: {} checkpoints of {}, the result {}, the "
+        "best {}; "
+        "choose another output_dir, or a lower checkpoint.save_total_limit",
+        config_->output_dir, free, plan.total(), plan.checkpoints, plan.checkpoint, plan.result, plan.best));
   }
 
   int verdict() {
@@ -285,7 +305,7 @@ class Check {
     if (!missing_.empty() && exit_code_ == 0) exit_code_ = 2;
     name_ = "verdict";
     if (problems_.empty())
-      line("ready to train: excitor train " + options_.config);
+      line("ready to train: excitor train " + options_.config.file);
     else
       line(fmt::format("NOT ready: {} problem{}", problems_.size(), problems_.size() == 1 ? "" : "s"));
     for (const std::string& problem : problems_) line("- " + problem);
@@ -306,6 +326,7 @@ class Check {
   std::optional<RunConfig> config_;
   std::optional<LlamaConfig> shape_;
   int64_t base_parameters_ = 0, trainable_ = 0;
+  int64_t steps_ = 1;  ///< of the run, once the data are read
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ImageFeatures> images_;  ///< null without a tower
   std::unique_ptr<Dataset> dataset_;
@@ -316,8 +337,7 @@ class Check {
 void add_check_command(CLI::App& app, CommandResult& result) {
   auto options = std::make_shared<CheckOptions>();
   auto* command = app.add_subcommand("check", "Proves a run before it costs hours");
-  command->add_option("config", options->config, "Configuration file (JSON)")->required();
-  command->add_option("overrides", options->overrides, "Settings in place of the file's: method.r=8");
+  add_config_options(*command, options->config, "method.r=8");
   command->add_option("--sample", options->sample, "The example that is shown token by token, from 0")
       ->check(CLI::NonNegativeNumber);
   command->add_flag("--json", options->json, "One JSON object instead of the text");

@@ -62,6 +62,10 @@ std::optional<int64_t> DistributedSettings::processes() const {
   return std::nullopt;
 }
 
+int64_t DistributedSettings::processes_to_start() const {
+  return processes().value_or(on_gpu() ? inspect_cuda().gpus : 1);
+}
+
 bool DistributedSettings::on_gpu() const {
   return device == "cuda" || (device == "auto" && inspect_cuda().problem.empty());
 }

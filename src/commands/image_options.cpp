@@ -89,6 +89,10 @@ std::string ImageViewer::words(const std::filesystem::path& file) const {
   return expert_words(experts_, file, {.seconds = options_.expert_seconds});
 }
 
+Json ImageViewer::tower_key(const Session& session) {
+  return sees_ ? encoder(session).key() : Json();
+}
+
 SeeImages ImageViewer::eyes(const Session& session) {
   return [this, &session](const std::vector<std::filesystem::path>& files) {
     std::vector<at::Tensor> features;

@@ -58,6 +58,9 @@ class ImageViewer {
   SeenImage look(const std::filesystem::path& file, const Session& session);
   /// The adapter has a visual side.
   bool sees() const { return sees_; }
+  /// What features depend on besides the image (ImageEncoder::key()); null where the adapter sees texts
+  /// alone. Throws as the tower's loading.
+  Json tower_key(const Session& session);
   /// What the experts say alone.
   std::string words(const std::filesystem::path& file) const;
   /// The features alone, of many images at a time; refers to both.

@@ -28,8 +28,8 @@ struct ImportCommandOptions {
 
 ImportBase open_base(const std::string& folder) {
   LlamaConfig config = read_llama_config(folder);
-  const BaseWeight weight = [folder, config](const std::string& name) {
-    return load_weight(open_weights(folder, config).at(name), at::kFloat);
+  const BaseWeight weight = [files = open_weights(folder, config)](const std::string& name) {
+    return load_weight(files.at(name), at::kFloat);
   };
   return {.name = folder, .config = config, .weight = weight};
 }

@@ -1,6 +1,13 @@
 #include "plan_run.h"
 
 #include <algorithm>
+#include <exception>
+
+#include <excitor/data/sampler.h>
+#include <excitor/device/device.h>
+#include <excitor/model/checkpoint.h>
+#include <excitor/train/schedule.h>
+#include <excitor/util/system.h>
 
 #include "session.h"
 
@@ -27,6 +34,40 @@ int64_t largest_micro_batch_images(const RunConfig& config, const Dataset& datas
   const int64_t fitting =
       limits.packing ? std::max<int64_t>(1, limits.max_tokens / shortest) : limits.max_examples;
   return std::min({images, examples, fitting});
+}
+
+int64_t planned_steps(const RunConfig& config, const Dataset& dataset, const std::vector<LoadedFile>& files) {
+  const int64_t examples = std::max<int64_t>(1, dataset.size() - config.data.val_size);
+  const Sampler sampler(
+      {.examples = examples,
+       .global_batch_size = config.train.examples_per_step(config.distributed.processes_to_start()),
+       .weights = weighted_ranges(files, examples)});
+  return LearningRateSchedule(config.train, sampler.steps_per_epoch()).total_steps();
+}
+
+int64_t needed_bytes(const RunConfig& config, const MemoryPlan& plan) {
+  if (config.distributed.on_gpu()) return plan.total();
+  const int64_t processes = config.distributed.processes_to_start();
+  const std::string& folder = config.model.path;
+  const bool is_mapped = !config.model.init && !config.distributed.shard_base &&
+                         stored_type(folder) == resolve_dtype(config.model.dtype, at::kCPU, folder);
+  return processes * plan.total() - (is_mapped ? (processes - 1) * plan.weights : 0);
+}
+
+std::optional<int64_t> free_bytes(const DistributedSettings& distributed) {
+  if (!distributed.on_gpu()) return available_memory_bytes();
+  try {
+    int64_t least = INT64_MAX;
+    for (int64_t rank = 0; rank < distributed.processes_to_start(); ++rank) {
+      const ComputeDevice device = open_gpu(distributed.gpu_of(rank));
+      const GpuProperties gpu = device.cuda->properties(device.gpu());
+      const double allowed = distributed.gpu_memory_fraction * static_cast<double>(gpu.total_bytes);
+      least = std::min({least, gpu.free_bytes, static_cast<int64_t>(allowed)});
+    }
+    return least;
+  } catch (const std::exception&) {  // ours, or CUDA's own
+    return std::nullopt;
+  }
 }
 
 MemoryPlan plan_run(const RunConfig& config, const LlamaConfig& model, const Dataset& dataset,

@@ -18,14 +18,14 @@
 #include <excitor/util/signals.h>
 
 #include "commands.h"
+#include "config_options.h"
 #include "run_images.h"
 
 namespace excitor {
 namespace {
 
 struct PrepareOptions {
-  std::string config;
-  std::vector<std::string> overrides;
+  ConfigOptions config;
   bool json = false;
 };
 
@@ -83,13 +83,12 @@ Json encode_images(const RunConfig& config, std::vector<LoadedDataset>& loaded, 
 
 void prepare(const PrepareOptions& options) {
   const StopSignals signals;
-  const RunConfig config = read_run_config(options.config, options.overrides);
+  const RunConfig config = read_run_config(options.config.file, options.config.overrides);
   if (config.data.cache_dir == "none")
     throw ConfigError(
         "data.cache_dir is \"none\", so there is no place to prepare the data into; give a "
         "folder, or leave the key out");
-  const std::string& place = config.model.tokenizer.empty() ? config.model.path : config.model.tokenizer;
-  const auto tokenizer = load_tokenizer(place);
+  const auto tokenizer = load_tokenizer(config.model.tokenizer_path());
   Json result = {{"files", Json::array()}};
   std::vector<LoadedDataset> loaded;
   for (const auto& [use, list] : file_lists(config)) {
@@ -113,9 +112,7 @@ void add_prepare_command(CLI::App& app, CommandResult&) {
   auto options = std::make_shared<PrepareOptions>();
   auto* command = app.add_subcommand(
       "prepare", "Tokenises the data of a configuration into the cache, and encodes its images");
-  command->add_option("config", options->config, "Configuration file (JSON)")->required();
-  command->add_option("overrides", options->overrides,
-                      "Settings in place of the file's: data.max_seq_length=1024");
+  add_config_options(*command, options->config, "data.max_seq_length=1024");
   command->add_flag("--json", options->json, "One JSON object instead of the text");
   command->footer(
       "Interrupted, the same command goes on where it stopped.\n"

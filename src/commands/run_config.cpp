@@ -186,6 +186,10 @@ LlamaConfig ModelSettings::shape() const {
   return init ? *init : read_llama_config(path);
 }
 
+const std::string& ModelSettings::tokenizer_path() const {
+  return tokenizer.empty() ? path : tokenizer;
+}
+
 void MethodSettings::describe(Describer& d) {
   d.choice("type", type, as_words(method_names()), "What is trained beside the frozen model.");
   d.field("adapter_path", adapter_path,

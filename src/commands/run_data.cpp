@@ -48,8 +48,7 @@ void read_images(const RunConfig& config, Group& group, ImageEncoder tower,
 
 void read_run_data(const RunConfig& config, Group& group, std::optional<ImageEncoder> tower,
                    SharedInputs& inputs) {
-  const std::string& place = config.model.tokenizer.empty() ? config.model.path : config.model.tokenizer;
-  inputs.tokenizer = load_tokenizer(place);
+  inputs.tokenizer = load_tokenizer(config.model.tokenizer_path());
   const Tokenizer& tokenizer = *inputs.tokenizer;
   inputs.data_sha256 = hash_run_data(config.data);
   LoadedDataset train = load_dataset(config.data.train, config.data, tokenizer), validation;

@@ -12,14 +12,14 @@
 #include <excitor/util/log.h>
 
 #include "commands.h"
+#include "config_options.h"
 #include "sweep_runner.h"
 
 namespace excitor {
 namespace {
 
 struct Options {
-  std::string config;
-  std::vector<std::string> overrides;
+  ConfigOptions config;
   bool dry_run = false;
   bool json = false;
 };
@@ -44,7 +44,7 @@ void print_results(const SweepRunner& sweep, bool as_json) {
 }
 
 int sweep(const Options& options) {
-  SweepPlan plan = plan_sweep(options.config, options.overrides);
+  SweepPlan plan = plan_sweep(options.config.file, options.config.overrides);
   if (options.dry_run) {
     print_points(plan);
     return 0;
@@ -68,10 +68,7 @@ void add_sweep_command(CLI::App& app, CommandResult& result) {
   auto* command = app.add_subcommand(
       "sweep",
       "Trains every point of a configuration's section sweep and ranks them; goes on where it stopped");
-  command->add_option("config", options->config, "Configuration file (JSON) with a section sweep")
-      ->required();
-  command->add_option("overrides", options->overrides,
-                      "Settings in place of the file's: train.epochs=1, or sweep={...}");
+  add_config_options(*command, options->config, "train.epochs=1, or sweep={...}");
   command->add_flag("--dry-run", options->dry_run, "Check all points and list them; train nothing");
   command->add_flag("--json", options->json, "Print the ranking as JSON, one point a line");
   command->footer(

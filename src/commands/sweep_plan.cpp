@@ -74,9 +74,8 @@ void check_for_sweep(const RunConfig& config, Problems& problems) {
 /// The shapes of bases, each read once.
 const LlamaConfig& shape_of(const ModelSettings& model, std::map<std::string, LlamaConfig>& known) {
   if (model.init) return *model.init;
-  const auto place = known.find(model.path);
-  return place != known.end() ? place->second
-                              : known.emplace(model.path, read_llama_config(model.path)).first->second;
+  if (!known.contains(model.path)) known.emplace(model.path, model.shape());
+  return known.at(model.path);
 }
 
 class Planner {

@@ -103,6 +103,12 @@ std::vector<ReferencedImage> read_karpathy(const Json& document, const fs::path&
 std::vector<ReferencedImage> read_coco_references(const fs::path& file, const std::string& split) {
   const Json document = read_document(file);
   if (is_karpathy(document)) return read_karpathy(document, file, split);
+  if (split != kDefaultCaptionSplit) {
+    throw ConfigError(fmt::format(
+        "{}: split \"{}\" was asked for, but this is a file of COCO's own, which holds one split; "
+        "leave split out, or give Karpathy's file",
+        file.string(), split));
+  }
   const Json& annotations = list_of(document, "annotations", file);
   std::vector<ReferencedImage> images;
   ImageIndex index;

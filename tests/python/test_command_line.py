@@ -52,6 +52,31 @@ def test_help(command):
         assert example.startswith("excitor " + " ".join(command)), (example, usage)
 
 
+def test_check_counts_processes_and_checkpoints(tmp_path, model):
+    file = write_run(tmp_path, configuration(model, distributed={"devices": 2}, checkpoint={"save_steps": 2, "save_total_limit": 0},
+                                             train={"max_steps": 9}))
+    mapped, converted = (json.loads(run_excitor("check", file, "--json", f"model.dtype={dtype}").stdout) for dtype in ("float32", "bfloat16"))
+    for report, shared in ((mapped, mapped["memory"]["weights"]), (converted, 0)):
+        assert report["memory"]["processes"] == 2
+        assert report["memory"]["needed"] == 2 * report["memory"]["total"] - shared, "mapped weights are there once"
+        assert report["disk"]["checkpoints"] == 5, "after steps 2, 4, 6 and 8, and when it is stopped"
+
+
+def test_every_command_that_computes_has_threads_that_do_not_spin_for_long():
+    commands = run_excitor("--help").stdout.split("Subcommands:")[1].split("Examples:")[0]
+    listed = re.findall("^  ([a-z-]+) ", commands, re.MULTILINE)
+    assert "caption" in listed and "schema" in listed
+    words = {command: start_with_shown_threads(command) for command in listed}
+    others = {command for command, said in words.items() if "GOMP_SPINCOUNT = '1000'" not in said}
+    assert others == {"cache", "eval-captions", "import", "report", "schema"}
+
+
+def start_with_shown_threads(command):
+    """What OpenMP's library says of its settings when the command starts."""
+    process = support.start(command, "--help", env={"OMP_DISPLAY_ENV": "verbose"})
+    return support.words_at_end(process)
+
+
 def test_help_and_version_are_quick():
     for option, words in (("--help", "Usage"), ("--version", "excitor ")):
         seconds = []

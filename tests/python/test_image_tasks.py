@@ -1,10 +1,12 @@
 """Captions of many images, and the tasks with images: `excitor caption`, `eval --task captions=…`, `eval --task scienceqa=…`."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import evaluation_files
 import picture_files
@@ -90,6 +92,8 @@ def test_ids_come_from_references_or_names(tmp_path, model, seeing, images):
     expected = one_by_one(tmp_path, model, seeing, images)
     named = caption(tmp_path, model, seeing, images, "--references", write_coco(tmp_path), name="coco results.json")
     assert named == [{"image_id": number, "caption": expected[number]} for number in reversed(range(COUNT))]
+    refused("caption", model, "--adapter", seeing, "--images", images, "--references", tmp_path / "coco.json", "--split", "val",
+            "--output", tmp_path / "none.json", words=["coco.json", 'split "val"', "COCO's own"], code=2)
     karpathy = {"dataset": "coco", "images": [
         {"filepath": "val2014", "filename": name_of(number), "cocoid": 100 + number, "imgid": number, "split": split,
          "sentences": [{"raw": "a"}]} for number, split in enumerate(["test", "train", "test", "val", "restval"])]}
@@ -121,6 +125,13 @@ def test_an_interrupted_command_goes_on(tmp_path, model, seeing):
     partial = tmp_path / "results.json.partial"
     assert len(partial.read_text().splitlines()) == 33
     refused("caption", model, "--adapter", seeing, "--images", tmp_path / "many", "--output", tmp_path / "results.json",
+            words=[partial, "begun with another"], code=2)
+    refused("caption", model, "--adapter", seeing, "--images", tmp_path / "many", "--output", tmp_path / "results.json", *slow,
+            "--dtype", "bfloat16", words=[partial, "begun with another"], code=2)
+    changed = shutil.copytree(seeing, tmp_path / "changed")
+    weights = changed / "adapter_model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, weights)
+    refused("caption", model, "--adapter", changed, "--images", tmp_path / "many", "--output", tmp_path / "results.json", *slow,
             words=[partial, "begun with another"], code=2)
     partial.write_text(partial.read_text()[:-5])  # as a crash might leave it
     done = run_excitor("caption", model, "--adapter", seeing, "--images", tmp_path / "many", "--output", tmp_path / "results.json", *slow)

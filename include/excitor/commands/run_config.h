@@ -26,6 +26,8 @@ struct ModelSettings {
   void describe(Describer& d);
   /// `init`, or what the folder says. Throws as read_llama_config().
   LlamaConfig shape() const;
+  /// `tokenizer`, or the model's folder.
+  const std::string& tokenizer_path() const;
 };
 
 /// `method`: its type, a start from an adapter's weights, and the method's own settings.
@@ -47,6 +49,8 @@ struct DistributedSettings {
   void describe(Describer& d);
   /// The processes that `devices` asks for on this machine; nothing for "auto".
   std::optional<int64_t> processes() const;
+  /// The same, where "auto" is one a GPU, one on a CPU.
+  int64_t processes_to_start() const;
   /// Whether GPUs compute: "cuda", or "auto" where one can be used.
   bool on_gpu() const;
   /// The GPU of process `local_rank` of those on this machine.

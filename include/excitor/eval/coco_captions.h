@@ -16,13 +16,16 @@ struct ReferencedImage {
   std::vector<std::string> references;
 };
 
+/// Of Karpathy's file, unless another one is named.
+inline constexpr const char* kDefaultCaptionSplit = "test";
+
 /// References: {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}; without "images"
 /// those of the annotations. Or Karpathy's {"images": [{"cocoid" or "imgid", "filepath", "filename", "split",
 /// "sentences": [{"raw"}]}]}, the images of `split` alone ("train" with "restval"). Throws ConfigError for a
-/// missing file, DataError that names file and element: broken JSON, missing fields, an annotation of an
-/// unknown image, an image without a caption, no image.
+/// missing file or for a split of COCO's own, which has none, DataError that names file and element: broken
+/// JSON, missing fields, an annotation of an unknown image, an image without a caption, no image.
 std::vector<ReferencedImage> read_coco_references(const std::filesystem::path& file,
-                                                  const std::string& split = "test");
+                                                  const std::string& split = kDefaultCaptionSplit);
 
 /// Puts results [{"image_id", "caption"}] beside the references. Throws DataError that names file and
 /// element: a result for an unknown image, two for one; and, unless `subset`, images without a result. With
