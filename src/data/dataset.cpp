@@ -133,7 +133,7 @@ std::string hash_contents(const std::vector<DataFileSettings>& files, const std:
   const auto folder = cache_folder(cache_dir);
   std::string hashes;
   for (const DataFileSettings& file : files)
-    hashes += folder ? remembered_hash(file.path, *folder / "files") : hash_file(file.path);
+    hashes += folder ? remembered_hash(file.path, *folder / "files") : sha256_of_file(file.path);
   return sha256_hex(hashes);
 }
 

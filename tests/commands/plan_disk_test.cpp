@@ -37,8 +37,8 @@ TEST(PlanDisk, WithoutALimitAllAreKept) {
 TEST(PlanDisk, WithValidationTheBestIsKeptToo) {
   RunConfig config;
   config.data.val_size = 5;
-  EXPECT_EQ(plan_disk(config, kRun).best, 80);
-  EXPECT_EQ(plan_disk(config, kRun).total(), 240);
+  EXPECT_EQ(plan_disk(config, kRun).best, 120) << "the newest, the next, and that of the checkpoint";
+  EXPECT_EQ(plan_disk(config, kRun).total(), 280);
 }
 
 }  // namespace
