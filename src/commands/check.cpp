@@ -23,6 +23,7 @@
 #include "eval_tasks.h"
 #include "plan_disk.h"
 #include "plan_run.h"
+#include "run_data.h"
 #include "run_images.h"
 #include "sample_view.h"
 
@@ -158,7 +159,7 @@ class Check {
 
   void check_tokenizer() {
     tokenizer_ = load_tokenizer(config_->model.tokenizer_path());
-    if (shape_) tokenizer_->require_rows(shape_->vocab_size, config_->model.path);
+    if (shape_) check_vocabulary(config_->model, shape_->vocab_size, *tokenizer_);
     line(fmt::format("{} tokens; BOS is {} (id {}), EOS is {} (id {})", tokenizer_->vocab_size(),
                      tokenizer_->piece(tokenizer_->bos()), tokenizer_->bos(),
                      tokenizer_->piece(tokenizer_->eos()), tokenizer_->eos()));
@@ -179,7 +180,11 @@ class Check {
                      length_at(0.95), r.longest, config_->data.max_seq_length));
     line(fmt::format("last label is EOS: {:.1f} %; cut: {}; continued in a further window: {}; left out: {}",
                      percent(r.ending_in_eos, r.examples), r.truncated, r.continued,
-                     r.dropped + r.empty + r.without_answer));
+                     r.dropped + r.empty + r.prompt_too_long + r.without_answer));
+    if (r.empty + r.prompt_too_long > 0)
+      line(fmt::format(
+          "rows left out: {} as their text or answer is empty, {} as their prompt alone fills max_seq_length",
+          r.empty, r.prompt_too_long));
     if (r.leading_answers + r.trailing_questions > 0)
       line(fmt::format(
           "messages left out: {} answers before the first question, {} questions after the last answer",
@@ -187,6 +192,15 @@ class Check {
     report_["data"] = r.json();
     report_["data"]["files"] = Json::array();
     for (const LoadedFile& file : loaded.files) report_file(file, loaded.files.size() > 1);
+    warn(answers_without_end(loaded));
+    if (shape_) warn(beyond_positions(r, config_->data, *shape_));
+  }
+
+  /// What does not stop a run; "" is nothing.
+  void warn(const std::string& text) {
+    if (text.empty()) return;
+    line("WARNING: " + text);
+    warnings_.push_back(text);
   }
 
   void check_tasks() {
@@ -312,6 +326,7 @@ class Check {
     if (options_.json) {
       report_["ready"] = problems_.empty();
       report_["problems"] = problems_;
+      report_["warnings"] = warnings_;
       std::cout << report_.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
     }
     return exit_code_;
@@ -320,7 +335,7 @@ class Check {
   const CheckOptions& options_;
   const char* name_ = "";
   Problems missing_;
-  std::vector<std::string> problems_;
+  std::vector<std::string> problems_, warnings_;
   int exit_code_ = 0;
   Json report_ = Json::object();
   std::optional<RunConfig> config_;

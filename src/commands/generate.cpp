@@ -1,14 +1,17 @@
 // excitor generate: answers prompts with the base or an adapter.
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <set>
 
+#include <fmt/format.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <excitor/data/prompts.h>
 #include <excitor/util/error.h>
+#include <excitor/util/log.h>
 #include <excitor/util/signals.h>
 
 #include "commands.h"
@@ -33,8 +36,9 @@ std::string dump_json(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-void answer(const GenerateOptions& options, const Answerer& answerer, const ImagePrompt& asked,
-            const SeenImage& seen) {
+/// Gives the tokens of prompt and answer together.
+int64_t answer(const GenerateOptions& options, const Answerer& answerer, const ImagePrompt& asked,
+               const SeenImage& seen) {
   const bool stream = !options.json && isatty(STDOUT_FILENO);
   const TextSink sink =
       stream ? TextSink([](std::string_view text) { std::cout << text << std::flush; }) : TextSink();
@@ -54,6 +58,15 @@ void answer(const GenerateOptions& options, const Answerer& answerer, const Imag
   }
   std::cout << std::endl;
   if (StopSignals::requested() != 0) throw Interrupted("stopped", StopSignals::requested());
+  return std::ssize(prompt) + std::ssize(generation.token_ids);
+}
+
+void warn_beyond_positions(int64_t longest, int64_t positions) {
+  if (longest <= positions) return;
+  log::warning(fmt::format(
+      "prompt and answer have up to {} tokens, but max_position_embeddings is {}: beyond it lie positions "
+      "that the model has never seen; shorten the prompt or lower --max-new-tokens",
+      longest, positions));
 }
 
 /// What is asked, each with its own image or that of --image; about an image alone, what captions are asked.
@@ -90,12 +103,15 @@ void run(const GenerateOptions& options) {
   ImageViewer viewer(options.images, options.generation.session);
   check_images(options, prompts, viewer);
   const Session session = open_session(options.generation.session);
-  const Answerer answerer = make_answerer(options.generation, session);
+  Answerer answerer = make_answerer(options.generation, session);
   const StopSignals signals;
-  for (const ImagePrompt& prompt : prompts) {
-    const SeenImage seen = prompt.image.empty() ? SeenImage() : viewer.look(prompt.image, session);
-    answer(options, answerer, prompt, seen);
+  int64_t longest = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const SeenImage seen = prompts[i].image.empty() ? SeenImage() : viewer.look(prompts[i].image, session);
+    answerer.sampling.prompt_index = i;
+    longest = std::max(longest, answer(options, answerer, prompts[i], seen));
   }
+  warn_beyond_positions(longest, session.base.model.config().max_position_embeddings);
   if (!std::cout) throw IoError("standard output: cannot write the answer");
 }
 

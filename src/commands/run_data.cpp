@@ -51,13 +51,18 @@ void read_run_data(const RunConfig& config, Group& group, std::optional<ImageEnc
   inputs.tokenizer = load_tokenizer(config.model.tokenizer_path());
   const Tokenizer& tokenizer = *inputs.tokenizer;
   inputs.data_sha256 = hash_run_data(config.data);
+  const LlamaConfig shape = config.model.shape();
+  check_vocabulary(config.model, shape.vocab_size, tokenizer);
   LoadedDataset train = load_dataset(config.data.train, config.data, tokenizer), validation;
   std::vector<LoadedDataset*> all{&train};
   if (!config.data.validation.empty()) {
     validation = load_dataset(config.data.validation, config.data, tokenizer);
     all.push_back(&validation);
   }
-  const LlamaConfig shape = config.model.shape();
+  for (const LoadedDataset* loaded : all) {
+    const std::string warning = beyond_positions(loaded->report, config.data, shape);
+    if (!warning.empty()) log::warning(warning);
+  }
   inputs.tasks = std::make_shared<ScoredTasks>(
       load_tasks(config.eval.tasks, config.data, tokenizer, shape.max_position_embeddings));
   if (tower) read_images(config, group, *std::move(tower), all, inputs);
@@ -79,6 +84,39 @@ std::string hash_run_data(const DataSettings& data) {
   std::vector<DataFileSettings> files = data.train;
   files.insert(files.end(), data.validation.begin(), data.validation.end());
   return hash_contents(files, data.cache_dir);
+}
+
+void check_vocabulary(const ModelSettings& model, int64_t rows, const Tokenizer& tokenizer) {
+  if (model.init && tokenizer.vocab_size() > rows)
+    throw ConfigError(fmt::format(
+        "model.init.vocab_size: found {}, but the tokenizer {} has {} tokens; expected at least that many",
+        rows, model.tokenizer, tokenizer.vocab_size()));
+  tokenizer.require_rows(rows, model.path);
+}
+
+std::string beyond_positions(const DatasetReport& report, const DataSettings& data,
+                             const LlamaConfig& shape) {
+  if (report.longest <= shape.max_position_embeddings) return "";
+  return fmt::format(
+      "examples have up to {} tokens (data.max_seq_length {}), but max_position_embeddings is {}: beyond it "
+      "lie "
+      "positions that the model has never seen",
+      report.longest, data.max_seq_length, shape.max_position_embeddings);
+}
+
+std::string answers_without_end(const LoadedDataset& loaded) {
+  int64_t examples = 0, ending = 0;
+  for (const LoadedFile& file : loaded.files) {
+    if (file.format == "text") continue;  // windows of a long document end anywhere
+    examples += file.report.examples;
+    ending += file.report.ending_in_eos;
+  }
+  if (2 * ending >= examples) return "";
+  return fmt::format(
+      "{} of {} conversations end with EOS, or the template's control token for it, as their last label: the "
+      "model learns to stop from these alone; see answer_end of the prompt template, and data.max_seq_length "
+      "(cut: {})",
+      ending, examples, loaded.report.truncated);
 }
 
 void check_what_data_train(const RunConfig& config, const Dataset& data, const ParameterSet& parameters) {

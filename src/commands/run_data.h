@@ -2,8 +2,10 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include <excitor/commands/run_config.h>
+#include <excitor/data/dataset.h>
 #include <excitor/dist/group.h>
 #include <excitor/tensor/parameter_set.h>
 #include <excitor/vision/image_encoder.h>
@@ -19,6 +21,17 @@ void read_run_data(const RunConfig& config, Group& group, std::optional<ImageEnc
 
 /// hash_contents() of the files to train and to validate on.
 std::string hash_run_data(const DataSettings& data);
+
+/// Throws when the model has fewer rows than the tokenizer has tokens: ConfigError for model.init, whose size
+/// is a setting, CheckpointError for a stored model.
+void check_vocabulary(const ModelSettings& model, int64_t rows, const Tokenizer& tokenizer);
+
+/// A warning about examples that are longer than the model's context; "" where none is.
+std::string beyond_positions(const DatasetReport& report, const DataSettings& data, const LlamaConfig& shape);
+
+/// A warning about conversations of which few end with EOS (or the template's token for it) as their last
+/// label; "" where most do.
+std::string answers_without_end(const LoadedDataset& loaded);
 
 /// Says which parameters no batch of the data trains; throws ConfigError for data that train none.
 void check_what_data_train(const RunConfig& config, const Dataset& data, const ParameterSet& parameters);

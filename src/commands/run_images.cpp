@@ -43,8 +43,7 @@ class Looking {
 void leave_out(const std::vector<BadImage>& bad, const std::vector<LoadedDataset*>& data,
                const RunConfig& config, const Tokenizer& tokenizer) {
   const PromptTemplate prompt_template(config.data.prompt_template);
-  std::set<TokenId> ends{tokenizer.eos()};
-  for (const TokenId id : prompt_template.stop_ids(tokenizer)) ends.insert(id);
+  const std::set<TokenId> ends = prompt_template.end_ids(tokenizer);
   std::set<std::string> images;
   for (const BadImage& image : bad) images.insert(image.file.string());
   for (LoadedDataset* loaded : data) leave_out_images(*loaded, images, ends);

@@ -54,7 +54,7 @@ void TrainingRun::load_base() {
   if (shared_) inputs_ = *shared_;
   const at::ScalarType type = resolve_dtype(config_.model.dtype, device_.device, config_.model.path);
   inputs_.base->model.set_activation_type(activation_type(config_.train.precision, type));
-  inputs_.tokenizer->require_rows(inputs_.base->model.config().vocab_size, config_.model.path);
+  check_vocabulary(config_.model, inputs_.base->model.config().vocab_size, *inputs_.tokenizer);
 }
 
 std::optional<VisionOrigin> TrainingRun::vision_origin() const {

@@ -10,6 +10,7 @@
 
 #include "blanks.h"
 #include "json_rows.h"
+#include "left_out.h"
 #include "row_format.h"
 
 namespace excitor {
@@ -18,8 +19,8 @@ namespace {
 /// Makes examples of images and captions; what is wrong with one is added to the errors.
 class CaptionedImages {
  public:
-  CaptionedImages(const SourceFile& source, RowErrors& errors, const SourceSink& sink)
-      : source_(source), errors_(errors), sink_(sink) {}
+  CaptionedImages(const SourceFile& source, RowErrors& errors, DatasetReport& report, const SourceSink& sink)
+      : source_(source), errors_(errors), report_(report), sink_(sink) {}
 
   /// `caption`: a text or a list of texts.
   void add(const std::string& image, const Json& caption, const Origin& origin) {
@@ -38,7 +39,7 @@ class CaptionedImages {
     if (!caption.is_string())
       throw DataError(fmt::format("\"caption\" must be a text; found {}", describe_value(caption)));
     const std::string text(trim(caption.get_ref<const std::string&>()));
-    if (text.empty()) throw DataError("\"caption\" is empty; fill it in or remove it");
+    if (text.empty()) return leave_out(report_, LeftOut::empty, origin, "\"caption\" is empty");
     sink_({.pieces = source_.prompt_template.conversation(
                {{.role = Role::user, .content = source_.caption_instruction},
                 {.role = Role::assistant, .content = text}}),
@@ -48,6 +49,7 @@ class CaptionedImages {
 
   const SourceFile& source_;
   RowErrors& errors_;
+  DatasetReport& report_;
   const SourceSink& sink_;
 };
 
@@ -67,9 +69,7 @@ Json read_document(const std::string& path) {
 
 /// The place of an element in a list of a document.
 Origin origin_in(const std::string& path, const char* list, int64_t index) {
-  return {.file = std::make_shared<std::string>(fmt::format("{}: {}", path, list)),
-          .number = index,
-          .is_line = false};
+  return {.file = std::make_shared<std::string>(path), .number = index, .is_line = false, .list = list};
 }
 
 /// An id as a key: 42 and "42" stay apart. "" where there is none.
@@ -115,8 +115,9 @@ Json raw_sentences(const Json& image) {
 
 }  // namespace
 
-void read_captions(const SourceFile& source, RowErrors& errors, const SourceSink& sink) {
-  CaptionedImages images(source, errors, sink);
+void read_captions(const SourceFile& source, RowErrors& errors, DatasetReport& report,
+                   const SourceSink& sink) {
+  CaptionedImages images(source, errors, report, sink);
   JsonRows rows(source.file.path, errors);
   while (const auto row = rows.next()) {
     const auto& [value, origin] = *row;
@@ -131,13 +132,13 @@ void read_captions(const SourceFile& source, RowErrors& errors, const SourceSink
   }
 }
 
-void read_coco(const SourceFile& source, RowErrors& errors, const SourceSink& sink) {
+void read_coco(const SourceFile& source, RowErrors& errors, DatasetReport& report, const SourceSink& sink) {
   const std::string& path = source.file.path;
   const Json document = read_document(path);
   if (!document.contains("annotations") || !document["annotations"].is_array())
     throw DataError(fmt::format("{}: has no list \"annotations\" (COCO's captions)", path));
   const auto names = coco_file_names(document["images"], path, errors);
-  CaptionedImages images(source, errors, sink);
+  CaptionedImages images(source, errors, report, sink);
   const Json& annotations = document["annotations"];
   for (size_t i = 0; i < annotations.size(); ++i) {
     const Origin origin = origin_in(path, "annotations", static_cast<int64_t>(i));
@@ -150,11 +151,12 @@ void read_coco(const SourceFile& source, RowErrors& errors, const SourceSink& si
   }
 }
 
-void read_karpathy(const SourceFile& source, RowErrors& errors, const SourceSink& sink) {
+void read_karpathy(const SourceFile& source, RowErrors& errors, DatasetReport& report,
+                   const SourceSink& sink) {
   const std::string& path = source.file.path;
   const std::string split = source.file.split == "auto" ? "train" : source.file.split;
   const Json document = read_document(path);
-  CaptionedImages images(source, errors, sink);
+  CaptionedImages images(source, errors, report, sink);
   int64_t found = 0;
   for (size_t i = 0; i < document["images"].size(); ++i) {
     const Json& image = document["images"][i];

@@ -1,6 +1,9 @@
 #include "chat_messages.h"
 
+#include <algorithm>
+#include <cctype>
 #include <functional>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,6 +13,7 @@
 
 #include "blanks.h"
 #include "json_rows.h"
+#include "row_fields.h"
 
 namespace excitor {
 namespace {
@@ -17,11 +21,10 @@ namespace {
 using RoleNames = std::vector<std::pair<std::string, Role>>;
 
 const RoleNames& sharegpt_roles() {
-  static const RoleNames kNames{{"human", Role::user},
-                                {"gpt", Role::assistant},
-                                {"system", Role::system},
-                                {"user", Role::user},
-                                {"assistant", Role::assistant}};
+  static const RoleNames kNames{{"human", Role::user},          {"gpt", Role::assistant},
+                                {"system", Role::system},       {"user", Role::user},
+                                {"assistant", Role::assistant}, {"chatgpt", Role::assistant},
+                                {"bing", Role::assistant},      {"bard", Role::assistant}};
   return kNames;
 }
 
@@ -33,29 +36,17 @@ const RoleNames& openai_roles() {
   return kNames;
 }
 
-bool is_absent(const Json& object, const char* key) {
-  return !object.contains(key) || object[key].is_null();
-}
-
-/// Absent, null, "" or []: what tables write where there is nothing.
-bool is_nothing(const Json& object, const char* key) {
-  return is_absent(object, key) || object[key] == "" || object[key] == Json::array();
-}
-
-const std::string& string_under(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end())
-    throw DataError(fmt::format("\"{}\" is missing; found the keys: {}", key, keys_of(object)));
-  if (!found->is_string())
-    throw DataError(fmt::format("\"{}\" must be a string; found {}", key, describe_value(*found)));
-  return found->get_ref<const std::string&>();
+/// Equal but for capital letters.
+bool is_same_word(std::string_view one, std::string_view other) {
+  return std::ranges::equal(
+      one, other, [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
 }
 
 Role role_under(const Json& message, const char* key, const RoleNames& names) {
   const std::string& name = string_under(message, key);
   std::string known;
   for (const auto& [word, role] : names) {
-    if (word == name) return role;
+    if (is_same_word(word, name)) return role;
     known += (known.empty() ? "" : ", ") + word;
   }
   throw DataError(
@@ -77,7 +68,7 @@ std::vector<Message> read_messages(const Json& row, const char* key,
       if (!element.is_object())
         throw DataError(fmt::format("expected an object, found {}", describe_value(element)));
       messages.push_back(read(element));
-      if (is_blank(messages.back().content) && messages.back().role != Role::system)
+      if (is_blank(messages.back().content) && messages.back().role == Role::user)
         throw DataError("its text is empty; fill it in or remove the row");
     } catch (const DataError& error) {
       throw DataError(fmt::format("message {}: {}", number, error.what()));
@@ -114,27 +105,56 @@ std::string openai_content(const Json& message) {
   return string_under(message, "content");
 }
 
-Message openai_message(const Json& message) {
-  const Role role = role_under(message, "role", openai_roles());
+/// What "weight" (OpenAI) and "train" (Axolotl) say: false for an answer that is context alone.
+bool is_trained(const Json& message, Role role) {
+  bool trained = true;
+  if (!is_absent(message, "weight")) {
+    const Json& weight = message["weight"];
+    if (!weight.is_number() || (weight != 0 && weight != 1))
+      throw DataError(fmt::format("\"weight\" must be 1 (trained on) or 0 (not trained on); found {}",
+                                  describe_value(weight)));
+    trained = weight == 1;
+  }
+  if (!is_absent(message, "train")) {
+    const Json& train = message["train"];
+    if (!train.is_boolean())
+      throw DataError(fmt::format("\"train\" must be true or false; found {}", describe_value(train)));
+    if (train == true && role != Role::assistant)
+      throw DataError(
+          "\"train\" is true, but answers alone are trained on; remove the key, or set "
+          "data.train_on_inputs to train on all messages");
+    trained = trained && train == true;
+  }
+  return trained;
+}
+
+/// A message of either format. `read_content` gives its text.
+Message read_message(const Json& message, Role role,
+                     const std::function<std::string(const Json&)>& read_content) {
   for (const char* key : {"tool_calls", "function_call"}) {
     if (!is_nothing(message, key))
       throw DataError(fmt::format("\"{}\": calls of tools are not trained on; remove such rows", key));
   }
-  if (message.contains("weight") && message["weight"] != 1)
-    throw DataError(fmt::format(
-        "\"weight\": every answer is trained on with weight 1; found {}; remove the key or the row",
-        describe_value(message["weight"])));
-  return {.role = role, .content = openai_content(message)};
+  return {.role = role, .content = read_content(message), .trained = is_trained(message, role)};
+}
+
+Message openai_message(const Json& message) {
+  return read_message(message, role_under(message, "role", openai_roles()), openai_content);
+}
+
+/// {from, value}, or {role, content} as newer files have it.
+Message sharegpt_message(const Json& message) {
+  const bool is_newer = message.contains("role") && !message.contains("from");
+  const char *role = is_newer ? "role" : "from", *content = is_newer ? "content" : "value";
+  return read_message(message, role_under(message, role, sharegpt_roles()),
+                      [content](const Json& m) { return string_under(m, content); });
 }
 
 }  // namespace
 
 std::vector<Message> sharegpt_messages(const Json& row) {
   refuse_tools(row);
-  std::vector<Message> messages = read_messages(row, "conversations", [](const Json& message) {
-    return Message{.role = role_under(message, "from", sharegpt_roles()),
-                   .content = string_under(message, "value")};
-  });
+  std::vector<Message> messages = read_messages(row, "conversations", sharegpt_message);
   if (is_absent(row, "system") || is_blank(string_under(row, "system"))) return messages;
   if (!messages.empty() && messages.front().role == Role::system)
     throw DataError("\"system\" stands beside a first message of the role system; keep one of them");

@@ -9,12 +9,12 @@
 
 namespace excitor {
 
-/// The messages of a row {conversations: [{from, value}], system?}. Throws DataError, without the row's
-/// place: a wrong type, an unknown role, a blank message.
+/// The messages of a row {conversations: [{from, value} or {role, content}], system?}. An answer with weight
+/// 0 or train false is not trained on. Throws DataError, without the row's place: a wrong type, an unknown
+/// role, another weight, a blank question, calls of tools.
 std::vector<Message> sharegpt_messages(const Json& row);
 
-/// The messages of a row {messages: [{role, content}]}. Throws as sharegpt_messages(), and for what is not
-/// trained on: images, tools, functions, messages with weight 0.
+/// The messages of a row {messages: [{role, content}]}. As sharegpt_messages(); images are refused, too.
 std::vector<Message> openai_messages(const Json& row);
 
 }  // namespace excitor

@@ -14,13 +14,14 @@
 #include "blanks.h"
 #include "chat_messages.h"
 #include "json_rows.h"
+#include "left_out.h"
 #include "row_format.h"
 
 namespace excitor {
 namespace {
 
 /// Takes away what no answer is learnt from: a blank system message, answers to nothing, questions without
-/// an answer. False when no answer is left.
+/// an answer. False when no answer to train on is left.
 bool trim_turns(std::vector<Message>& messages, DatasetReport& report) {
   if (!messages.empty() && messages.front().role == Role::system && is_blank(messages.front().content))
     messages.erase(messages.begin());
@@ -31,7 +32,8 @@ bool trim_turns(std::vector<Message>& messages, DatasetReport& report) {
   messages.erase(first, question);
   int64_t trailing = 0;
   for (; !messages.empty() && messages.back().role == Role::user; ++trailing) messages.pop_back();
-  if (messages.empty() || messages.back().role != Role::assistant) {
+  if (std::ranges::none_of(messages,
+                           [](const Message& m) { return m.role == Role::assistant && m.trained; })) {
     ++report.without_answer;
     return false;
   }
@@ -77,6 +79,10 @@ std::optional<SourceExample> read_chat(const JsonRow& row, ChatFormat format, co
   if (format != ChatFormat::openai) example.image = image_of(row.value, format, source.file.images);
   if (format == ChatFormat::llava) remove_image_marks(messages, !example.image.empty());
   if (!trim_turns(messages, report)) return std::nullopt;
+  if (has_blank_answer(messages)) {
+    leave_out(report, LeftOut::empty, row.origin, "an answer is empty");
+    return std::nullopt;
+  }
   example.pieces = source.prompt_template.conversation(messages);
   return example;
 }

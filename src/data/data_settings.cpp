@@ -34,16 +34,18 @@ std::optional<std::filesystem::path> cache_folder(const std::string& cache_dir) 
 
 void DataFileSettings::describe(Describer& d) {
   d.field("path", path, "The file; a relative path starts at the configuration's folder.");
-  d.choice("format", format,
-           words_of({"auto", "alpaca", "sharegpt", "openai", "text", "caption", "coco", "karpathy", "llava",
-                     "scienceqa", "scienceqa-lea"}),
-           "Rows of a JSON array or of JSONL: alpaca {instruction, input, output}, sharegpt {conversations: "
-           "[{from, value}]}, openai {messages: [{role, content}]}, text {text}, caption {image, caption: "
-           "text or texts}, llava: sharegpt with {image}, rows without one being texts. text also: a .txt "
-           "file, its documents being blocks between blank lines. coco: COCO's captions (images, "
-           "annotations); karpathy: dataset_coco.json. scienceqa: its folder (problems.json, "
-           "pid_splits.json), the answer alone (QCM→A); scienceqa-lea: lecture and explanation before it "
-           "(QCM→LEA). auto: what the first row's keys say; .txt is text.");
+  d.choice(
+      "format", format,
+      words_of({"auto", "alpaca", "sharegpt", "openai", "text", "caption", "coco", "karpathy", "llava",
+                "scienceqa", "scienceqa-lea"}),
+      "Rows of a JSON array or of JSONL: alpaca {instruction, input, output, system, history} (also Dolly's "
+      "{instruction, context, response}), sharegpt {conversations: [{from, value}]}, openai {messages: "
+      "[{role, content}]}, text {text}, caption {image, caption: "
+      "text or texts}, llava: sharegpt with {image}, rows without one being texts. text also: a .txt "
+      "file, its documents being blocks between blank lines. coco: COCO's captions (images, "
+      "annotations); karpathy: dataset_coco.json. scienceqa: its folder (problems.json, "
+      "pid_splits.json), the answer alone (QCM→A); scienceqa-lea: lecture and explanation before it "
+      "(QCM→LEA). auto: what the first row's keys say; .txt is text.");
   d.field("images", images,
           "Folder that the file's images lie in; names in the file are relative to it and stay inside it.");
   d.choice("split", split, words_of({"auto", "train", "val", "test"}),
@@ -68,8 +70,9 @@ void DataSettings::describe(Describer& d) {
   d.choice<LongExamples>(
       "on_long_example", on_long_example,
       {{"truncate", LongExamples::truncate}, {"drop", LongExamples::drop}, {"fail", LongExamples::fail}},
-      "Examples longer than max_seq_length. truncate: cut off; a text document continues in the next "
-      "window instead. drop: left out and counted. fail: an error that names them.");
+      "Examples longer than max_seq_length. truncate: cut off, or left out and named where the prompt alone "
+      "fills it; a text document continues in the next window instead. drop: left out and counted. fail: an "
+      "error that names them.");
   d.choice<OnBadImage>("on_bad_image", on_bad_image, {{"fail", OnBadImage::fail}, {"skip", OnBadImage::skip}},
                        "Images that are missing or can't be read. All are looked at before the first step. "
                        "fail: an error that lists them. skip: listed, counted, and their examples left out.");

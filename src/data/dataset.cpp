@@ -89,18 +89,38 @@ void count_out(const Example& example, const std::set<TokenId>& ends, DatasetRep
   --report.examples;
   report.tokens -= example.tokens();
   report.label_tokens -= example.labels();
-  const bool ends_whole = example.supervised.back() != 0 && ends.contains(example.ids.back());
-  report.ending_in_eos -= ends_whole ? 1 : 0;
+  const std::optional<TokenId> last = example.last_label();
+  report.ending_in_eos -= last && ends.contains(*last) ? 1 : 0;
   --report.with_image;
   ++report.bad_image;
 }
 
-void require_examples(const LoadedDataset& loaded, const DataSettings& settings) {
-  if (loaded.dataset->size() > 0) return;
-  throw DataError(
-      fmt::format("{}: no example is left: all {} are longer than data.max_seq_length {}; raise it or set "
-                  "data.on_long_example to \"truncate\"",
-                  loaded.files.front().path, loaded.report.dropped, settings.max_seq_length));
+/// A file that was read without errors, but of which nothing is left.
+void require_examples(const LoadedFile& file, const DataSettings& settings) {
+  const DatasetReport& report = file.report;
+  if (report.examples > 0) return;
+  const bool dropped = settings.on_long_example == LongExamples::drop;
+  throw DataError(fmt::format("{}: no example is left: {} {} data.max_seq_length {}; raise it{}", file.path,
+                              dropped ? report.dropped : report.prompt_too_long,
+                              dropped ? "are longer than" : "prompts alone fill", settings.max_seq_length,
+                              dropped ? " or set data.on_long_example to \"truncate\"" : ""));
+}
+
+/// Writes the file's name in front of the rows that were left out.
+void name_file(LoadedFile& file) {
+  for (LeftOutRow& row : file.report.left_out) row.place.insert(0, file.path);
+}
+
+/// Says how many rows of a file were left out though no setting asks for it, and which are the first.
+void warn_of_left_out_rows(const LoadedFile& file) {
+  const DatasetReport& report = file.report;
+  const int64_t count = report.empty + report.prompt_too_long;
+  if (count == 0) return;
+  std::string text = fmt::format("{}: {} rows are left out", file.path, count);
+  for (const LeftOutRow& row : report.left_out) text += "\n  " + row.text();
+  if (const int64_t hidden = count - std::ssize(report.left_out); hidden > 0)
+    text += fmt::format("\n  … and {} more", hidden);
+  log::warning(text);
 }
 
 }  // namespace
@@ -119,13 +139,17 @@ LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const Dat
                         .tokenizer = tokenizer};
     FilePart part = load_file(task, cache_use, errors);
     part.file.weight = file.weight;
+    name_file(part.file);
     loaded.report.add(part.file.report);
     loaded.files.push_back(std::move(part.file));
     if (part.dataset) parts.push_back(std::move(part.dataset));
   }
   errors.throw_if_any();
+  for (const LoadedFile& file : loaded.files) {
+    warn_of_left_out_rows(file);
+    require_examples(file, settings);
+  }
   loaded.dataset = std::make_unique<JoinedDataset>(std::move(parts));
-  require_examples(loaded, settings);
   return loaded;
 }
 

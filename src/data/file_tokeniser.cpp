@@ -1,5 +1,6 @@
 #include "file_tokeniser.h"
 
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -18,11 +19,17 @@ namespace {
 constexpr size_t kBatchBytes = size_t{2} << 20;
 constexpr size_t kBatchSources = 4096;
 
+/// What ends the examples of a file.
+std::set<TokenId> ends_of(const FileTask& task) {
+  if (uses_template(task.file.format)) return task.prompt_template.end_ids(task.tokenizer);
+  return {task.tokenizer.eos()};
+}
+
 /// Gathers the rows of a file and tokenises them batch by batch.
 class Batches {
  public:
   Batches(const FileTask& task, int64_t skip, RowErrors& errors, const BatchSink& sink)
-      : task_(task), skip_(skip), errors_(errors), sink_(sink) {}
+      : task_(task), ends_(ends_of(task)), skip_(skip), errors_(errors), sink_(sink) {}
 
   void add(SourceExample source) {
     if (sources_++ < skip_ || has_bad_rows_) return;
@@ -37,7 +44,7 @@ class Batches {
     // Errors of tokenising do not count: so that all of them are named, it goes on.
     has_bad_rows_ = errors_.count() > errors_of_tokenising_;
     if (!batch_.empty() && !has_bad_rows_) {
-      const Tokenised tokenised = tokenise(batch_, task_.settings, task_.tokenizer);
+      const Tokenised tokenised = tokenise(batch_, task_.settings, task_.tokenizer, ends_);
       errors_.append(tokenised.errors);
       errors_of_tokenising_ += tokenised.errors.count();
       sink_(tokenised, sources_);
@@ -48,6 +55,7 @@ class Batches {
 
  private:
   const FileTask& task_;
+  const std::set<TokenId> ends_;
   const int64_t skip_;
   RowErrors& errors_;
   const BatchSink& sink_;

@@ -30,7 +30,7 @@ void read_science_examples(const SourceFile& source, const SourceSink& sink) {
   const ScienceFormat format =
       source.file.format == "scienceqa-lea" ? ScienceFormat::qcm_lea : ScienceFormat::qcm_a;
   Origin origin{
-      .file = std::make_shared<std::string>(source.file.path + ": " + split), .number = 0, .is_line = false};
+      .file = std::make_shared<std::string>(source.file.path), .number = 0, .is_line = false, .list = split};
   const fs::path folder = fs::path(source.file.path).parent_path();
   for (const ScienceQuestion& question : read_scienceqa(folder, {.split = split}).questions) {
     const std::string prompt = science_prompt(question), whole = science_example(question, format);

@@ -16,10 +16,13 @@ struct Origin {
   std::shared_ptr<const std::string> file;
   int64_t number = 0;  ///< line from 1, or row from 0
   bool is_line = true;
+  std::string list = {};  ///< the list of the document that the row stands in; empty: the file is the list
 
-  std::string text() const {  ///< "alpaca.jsonl:17" or "alpaca.json[17]"
-    return *file + (is_line ? ":" + std::to_string(number) : "[" + std::to_string(number) + "]");
+  std::string place() const {  ///< inside the file: ":17", "[17]" or ": annotations[17]"
+    return (list.empty() ? "" : ": " + list) +
+           (is_line ? ":" + std::to_string(number) : "[" + std::to_string(number) + "]");
   }
+  std::string text() const { return *file + place(); }  ///< "alpaca.jsonl:17" or "alpaca.json[17]"
 };
 
 enum class SourceKind { conversation, document };

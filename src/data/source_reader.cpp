@@ -25,6 +25,16 @@ void require_file(const std::string& path) {
     throw ConfigError(fmt::format("the data file {} does not exist or may not be read", path));
 }
 
+/// Why a file that was read to its end holds no examples; "" where it holds no rows.
+std::string why_none(const DatasetReport& report) {
+  std::string reasons;
+  if (report.without_answer > 0) reasons += ": no conversation holds an answer to train on";
+  if (report.empty > 0)
+    reasons +=
+        fmt::format(": {} rows hold nothing to learn ({})", report.empty, report.left_out.front().text());
+  return reasons;
+}
+
 }  // namespace
 
 std::string format_of(const DataFileSettings& file) {
@@ -47,7 +57,7 @@ void read_sources(const SourceFile& source, RowErrors& errors, DatasetReport& re
     sink(std::move(example));
   };
   if (format == "alpaca")
-    read_alpaca(path, source.prompt_template, errors, counting);
+    read_alpaca(source, errors, report, counting);
   else if (format == "sharegpt")
     read_chats(source, ChatFormat::sharegpt, errors, report, counting);
   else if (format == "openai")
@@ -57,18 +67,17 @@ void read_sources(const SourceFile& source, RowErrors& errors, DatasetReport& re
   else if (format == "text")
     read_text(path, errors, report, counting);
   else if (format == "caption")
-    read_captions(source, errors, counting);
+    read_captions(source, errors, report, counting);
   else if (format == "coco")
-    read_coco(source, errors, counting);
+    read_coco(source, errors, report, counting);
   else if (format == "karpathy")
-    read_karpathy(source, errors, counting);
+    read_karpathy(source, errors, report, counting);
   else if (format == "scienceqa" || format == "scienceqa-lea")
     read_science_examples(source, counting);
   else
     throw ConfigError(fmt::format("{}: unknown format \"{}\"; see data.train[].format", path, format));
   if (examples == 0 && errors.empty()) {
-    throw DataError(fmt::format("{}: no examples in the file{}", path,
-                                report.without_answer > 0 ? ": no conversation holds an answer" : ""));
+    throw DataError(fmt::format("{}: no examples in the file{}", path, why_none(report)));
   }
 }
 

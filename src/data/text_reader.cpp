@@ -4,6 +4,7 @@
 
 #include "blanks.h"
 #include "json_rows.h"
+#include "left_out.h"
 #include "row_format.h"
 #include "text_stream.h"
 
@@ -18,7 +19,7 @@ void read_rows(const std::filesystem::path& path, RowErrors& errors, DatasetRepo
     const std::string* text = required_string(row->value, "text", row->origin, errors);
     if (!text) continue;
     if (is_blank(*text))
-      ++report.empty;
+      leave_out(report, LeftOut::empty, row->origin, "\"text\" is empty");
     else
       sink({.kind = SourceKind::document, .text = *text, .origin = row->origin});
   }

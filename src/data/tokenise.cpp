@@ -14,6 +14,8 @@
 #include <excitor/util/error.h>
 #include <excitor/util/system.h>
 
+#include "left_out.h"
+
 namespace excitor {
 namespace {
 
@@ -23,8 +25,8 @@ constexpr size_t kMaxThreads = 16;
 /// Makes examples out of some sources, one after the other.
 class ExampleMaker {
  public:
-  ExampleMaker(const DataSettings& settings, const Tokenizer& tokenizer)
-      : settings_(settings), tokenizer_(tokenizer) {}
+  ExampleMaker(const DataSettings& settings, const Tokenizer& tokenizer, const std::set<TokenId>& ends)
+      : settings_(settings), tokenizer_(tokenizer), ends_(ends) {}
 
   Tokenised make(std::span<const SourceExample> sources) {
     for (const SourceExample& source : sources) {
@@ -45,35 +47,35 @@ class ExampleMaker {
   void add_conversation(const SourceExample& source) {
     std::vector<TemplatePiece> pieces = source.pieces;
     if (settings_.train_on_inputs) {
-      for (TemplatePiece& piece : pieces) piece.supervised = piece.kind != TemplatePiece::Kind::bos;
+      for (TemplatePiece& piece : pieces)
+        piece.supervised = piece.kind != TemplatePiece::Kind::bos && !piece.untrained_answer;
     }
     EncodedPieces encoded = tokenizer_.encode_pieces(pieces);
     Example example{.ids = std::move(encoded.ids),
                     .supervised = std::move(encoded.supervised),
                     .image = source.image,
                     .origin = {}};
-    const TokenId end = example.ids.back();
-    if (example.tokens() <= settings_.max_seq_length) return add(example, source.origin, end);
+    if (example.tokens() <= settings_.max_seq_length) return add(example, source.origin);
 
     if (settings_.on_long_example == LongExamples::truncate)
-      add_truncated(example, source.origin, end);
+      add_truncated(example, source.origin);
     else
       refuse_long(example.tokens(), source.origin);
   }
 
-  void add_truncated(Example& example, const Origin& origin, TokenId end) {
+  /// An example of which truncation would leave no label is left out.
+  void add_truncated(Example& example, const Origin& origin) {
     const auto prompt_tokens = std::ranges::find(example.supervised, 1) - example.supervised.begin();
     example.ids.resize(static_cast<size_t>(settings_.max_seq_length));
     example.supervised.resize(example.ids.size());
     if (example.labels() == 0) {
-      const std::string message = fmt::format(
-          "{}: the prompt alone has {} tokens and data.max_seq_length is {}, so truncation would leave no "
-          "label",
-          origin.text(), prompt_tokens, settings_.max_seq_length);
-      return out_.errors.add(message, "raise data.max_seq_length or set data.on_long_example to \"drop\"");
+      return leave_out(out_.report, LeftOut::prompt_too_long, origin,
+                       fmt::format("the prompt alone has {} tokens and data.max_seq_length is {}, so "
+                                   "truncation would leave no label",
+                                   prompt_tokens, settings_.max_seq_length));
     }
     ++out_.report.truncated;
-    add(example, origin, end);
+    add(example, origin);
   }
 
   /// Windows of max_seq_length tokens, each starting with BOS; the last ends with EOS. All but BOS are
@@ -91,7 +93,7 @@ class ExampleMaker {
       window.ids.insert(window.ids.end(), ids.begin() + static_cast<int64_t>(begin),
                         ids.begin() + static_cast<int64_t>(end));
       window.supervised.resize(window.ids.size(), 1);
-      add(window, source.origin, tokenizer_.eos());
+      add(window, source.origin);
     }
   }
 
@@ -105,20 +107,21 @@ class ExampleMaker {
                     "raise data.max_seq_length, or set data.on_long_example to \"truncate\" or \"drop\"");
   }
 
-  /// `end` is the token that ends answers (or documents) when they were not cut off.
-  void add(const Example& example, const Origin& origin, TokenId end) {
+  void add(const Example& example, const Origin& origin) {
     DatasetReport& report = out_.report;
     ++report.examples;
     report.tokens += example.tokens();
     report.label_tokens += example.labels();
     report.longest = std::max(report.longest, example.tokens());
     report.with_image += example.image.empty() ? 0 : 1;
-    report.ending_in_eos += example.last_label_is(end) ? 1 : 0;
+    const std::optional<TokenId> last = example.last_label();
+    report.ending_in_eos += last && ends_.contains(*last) ? 1 : 0;
     out_.examples.append(example, origin.number);
   }
 
   const DataSettings& settings_;
   const Tokenizer& tokenizer_;
+  const std::set<TokenId>& ends_;
   Tokenised out_;
 };
 
@@ -154,13 +157,13 @@ void Tokenised::append(const Tokenised& later) {
 }
 
 Tokenised tokenise(const std::vector<SourceExample>& sources, const DataSettings& settings,
-                   const Tokenizer& tokenizer) {
+                   const Tokenizer& tokenizer, const std::set<TokenId>& ends) {
   if (settings.max_seq_length < 2) throw std::logic_error("tokenise: max_seq_length holds no label");
   std::vector<Tokenised> chunks((sources.size() + kChunk - 1) / kChunk);
   run_in_parallel(chunks.size(), [&](size_t c) {
     const size_t begin = c * kChunk;
     const size_t size = std::min(kChunk, sources.size() - begin);
-    chunks[c] = ExampleMaker(settings, tokenizer).make({sources.data() + begin, size});
+    chunks[c] = ExampleMaker(settings, tokenizer, ends).make({sources.data() + begin, size});
   });
   Tokenised all;
   for (Tokenised& chunk : chunks) {

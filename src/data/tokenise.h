@@ -1,6 +1,7 @@
 // Texts to token ids and labels, in parallel.
 #pragma once
 
+#include <set>
 #include <vector>
 
 #include <excitor/data/data_settings.h>
@@ -22,9 +23,10 @@ struct Tokenised {
   void append(const Tokenised& later);
 };
 
-/// Tokenises in up to 16 threads; the order is kept. What is wrong with an example goes to `errors`; what is
-/// wrong with the machine (no memory) is thrown.
+/// Tokenises in up to 16 threads; the order is kept. `ends`: the tokens that end an answer, of which the
+/// report counts the examples. What is wrong with an example goes to `errors`; what is wrong with the machine
+/// (no memory) is thrown.
 Tokenised tokenise(const std::vector<SourceExample>& sources, const DataSettings& settings,
-                   const Tokenizer& tokenizer);
+                   const Tokenizer& tokenizer, const std::set<TokenId>& ends);
 
 }  // namespace excitor

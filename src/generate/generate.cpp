@@ -47,7 +47,7 @@ Generation Generator::generate(const std::vector<TokenId>& prompt, const Samplin
 
   const SequenceImages images = image.defined() ? SequenceImages{image.to(model.device())} : SequenceImages{};
   KvCache cache(model.config().num_hidden_layers, 1);
-  Random random(settings.seed, stream_of("generate"));
+  Random random(settings.seed, stream_of("generate") + settings.prompt_index);
   AnswerStream stream(settings.stop, sink);
   Generation generation;
   std::vector<TokenId> context = prompt, fresh = prompt;

@@ -1,4 +1,6 @@
 // config.json of Hugging Face: reading and writing.
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -11,22 +13,19 @@
 namespace excitor {
 namespace {
 
-/// The keys of `all` that LlamaConfig has; a null keeps the default.
+/// The keys of `all` that LlamaConfig has; a null keeps the default. Of the neutral ones model_type alone:
+/// the others say how a stored model was made (its dropout, say), and files of all ages have them in all
+/// forms.
 Json known_keys(const Json& all) {
   LlamaConfig defaults;
+  const auto neutral = list_paths([&](Describer& d) { defaults.neutral.describe(d); });
   Json known = Json::object();
   for (const auto& path : list_paths([&](Describer& d) { defaults.describe(d); })) {
-    if (all.contains(path) && !all[path].is_null()) known[path] = all[path];
+    const bool is_history = path != "model_type" && std::ranges::find(neutral, path) != neutral.end();
+    if (!is_history && all.contains(path) && !all[path].is_null()) known[path] = all[path];
   }
   if (all.contains("eos_token_id") && all["eos_token_id"].is_null()) known["eos_token_id"] = nullptr;
   return known;
-}
-
-void check_model_type(const Json& json, Problems& problems) {
-  if (!json.contains("model_type")) return;
-  if (json["model_type"].is_string() && json["model_type"].get<std::string>() == "llama") return;
-  problems.add("model_type", fmt::format("found {}, expected \"llama\": only LLaMA models can be loaded",
-                                         describe_value(json["model_type"])));
 }
 
 /// Quantised weights mean nothing without scales and zero points, which each method stores in its own way.
@@ -58,7 +57,6 @@ LlamaConfig read_llama_config(const std::filesystem::path& folder) {
     throw CheckpointError(
         fmt::format("{}: found {}, expected an object", path.string(), describe_value(json)));
   Problems problems;
-  check_model_type(json, problems);
   check_required(json, problems);
   check_not_quantised(json, problems);
   LlamaConfig config;
@@ -86,8 +84,9 @@ std::vector<int64_t> read_end_ids(const std::filesystem::path& folder, const Lla
 
 Json write_llama_config(const LlamaConfig& config, const std::string& dtype) {
   LlamaConfig copy = config;
-  Json json = {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}};
-  json.update(write_settings([&](Describer& d) { copy.describe(d); }));
+  copy.neutral.architectures = Json::array({"LlamaForCausalLM"});
+  copy.neutral.model_type = "llama";
+  Json json = write_settings([&](Describer& d) { copy.describe(d); });
   json["num_key_value_heads"] = config.key_heads();
   json["head_dim"] = config.head_width();
   // Both spellings of the rotary settings, saying the same.

@@ -1,5 +1,8 @@
 #include <excitor/model/llama_config.h>
 
+#include <algorithm>
+
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace excitor {
@@ -26,6 +29,38 @@ void LlamaConfig::describe(Describer& d) {
   d.field("rope_scaling", rope_scaling, "Scaling of the rotary frequencies, as transformers 4 writes it.");
   d.field("rope_parameters", rope_parameters,
           "Theta and scaling of the rotary frequencies, as transformers 5 writes it.");
+  neutral.describe(d);
+}
+
+void NeutralLlamaKeys::describe(Describer& d) {
+  d.field("model_type", model_type, "Only \"llama\".");
+  d.field("architectures", architectures, "Only [\"LlamaForCausalLM\"].");
+  d.field("dtype", dtype, "Not used: model.dtype is the weights' type.");
+  d.field("torch_dtype", torch_dtype, "Not used: model.dtype is the weights' type.");
+  d.field("use_cache", use_cache, "Not used: generation always has a cache, training none.");
+  d.field("attention_dropout", attention_dropout, "Only 0.", kProbability);
+  d.field("pretraining_tp", pretraining_tp, "Not used: products are computed in one piece.", kAtLeastOne);
+  d.field("pad_token_id", pad_token_id, "Not used: nothing is padded.");
+  d.field("transformers_version", transformers_version, "Not used.");
+  d.field("_name_or_path", name_or_path, "Not used.");
+}
+
+void NeutralLlamaKeys::check(const std::string& prefix, Problems& problems) const {
+  if (model_type && *model_type != "llama")
+    problems.add(
+        prefix + "model_type",
+        fmt::format("found \"{}\", expected \"llama\": only LLaMA models can be loaded", *model_type));
+  const bool is_list = architectures.is_null() || architectures.is_array();
+  const bool is_llama = is_list && std::ranges::all_of(architectures, [](const Json& name) {
+                          return name.is_string() && name.get<std::string>().starts_with("Llama");
+                        });
+  if (!is_llama)
+    problems.add(prefix + "architectures",
+                 fmt::format("found {}, expected [\"LlamaForCausalLM\"]", architectures.dump()));
+  if (attention_dropout.value_or(0) != 0)
+    problems.add(
+        prefix + "attention_dropout",
+        fmt::format("found {}, expected 0: there is no dropout inside the attention", *attention_dropout));
 }
 
 std::vector<int64_t> LlamaConfig::eos_ids() const {

@@ -186,6 +186,7 @@ void LlamaConfig::check(const std::string& path, Problems& problems) const {
                    fmt::format("found {}, expected an object or null", describe_value(*section)));
     }
   }
+  neutral.check(prefix, problems);
   check_heads(*this, prefix, problems);
   check_token_ids(*this, prefix, problems);
   if (hidden_act != "silu") {

@@ -59,6 +59,11 @@ std::string with_input_below(const Message& user) {
   return user.input.empty() ? user.content : user.content + "\n" + user.input;
 }
 
+/// A text that may come first, behind the one BOS that render() puts there.
+std::string without_bos(const std::string& text) {
+  return text.substr(text.starts_with(kBosPlace) ? kBosPlace.size() : 0);
+}
+
 }  // namespace
 
 /// The template taken apart, ready to be filled.
@@ -81,10 +86,10 @@ struct PromptTemplate::Texts {
 PromptTemplate::Texts::Texts(const Json& given, const TemplateTexts& t)
     : json(given),
       raw(t),
-      prompt(t.prompt_no_input, t.control_tokens),
-      prompt_with_input(t.prompt_input.value_or(""), t.control_tokens),
-      later_prompt(t.later_prompt.value_or(t.prompt_no_input), t.control_tokens),
-      system(t.system.value_or(""), t.control_tokens),
+      prompt(without_bos(t.prompt_no_input), t.control_tokens),
+      prompt_with_input(without_bos(t.prompt_input.value_or("")), t.control_tokens),
+      later_prompt(t.later_prompt.value_or(without_bos(t.prompt_no_input)), t.control_tokens),
+      system(without_bos(t.system.value_or("")), t.control_tokens),
       // A space in front becomes the piece's leading_space.
       answer(std::string_view(t.answer).substr(t.answer.starts_with(' ') ? 1 : 0), t.control_tokens),
       answer_end(t.answer_end, t.control_tokens) {}
@@ -139,6 +144,12 @@ void PromptTemplate::Texts::append_answer(const Message& assistant, Pieces& piec
     own.front().leading_space = true;
   }
   answer_end.append_to(own, {}, true);
+  if (!assistant.trained) {
+    for (TemplatePiece& piece : own) {
+      piece.supervised = false;
+      piece.untrained_answer = true;
+    }
+  }
   pieces.insert(pieces.end(), own.begin(), own.end());
 }
 
@@ -174,6 +185,12 @@ std::vector<TokenId> PromptTemplate::stop_ids(const Tokenizer& tokenizer) const 
   return tokenizer.encode_pieces({end.front()}).ids;
 }
 
+std::set<TokenId> PromptTemplate::end_ids(const Tokenizer& tokenizer) const {
+  std::set<TokenId> ids{tokenizer.eos()};
+  for (const TokenId id : stop_ids(tokenizer)) ids.insert(id);
+  return ids;
+}
+
 std::vector<std::string> PromptTemplate::stop_texts() const {
   Pieces end;
   texts_->answer_end.append_to(end, {}, true);
@@ -186,7 +203,14 @@ void PromptTemplate::check(const Tokenizer& tokenizer) const {
   for (const TemplateText* text : {&texts_->prompt, &texts_->prompt_with_input, &texts_->later_prompt,
                                    &texts_->system, &texts_->answer, &texts_->answer_end}) {
     for (const std::string& name : text->controls()) {
-      if (!tokenizer.find_control(name)) missing.insert(name);
+      const auto id = tokenizer.find_control(name);
+      if (!id) missing.insert(name);
+      if (id == tokenizer.bos()) {
+        throw ConfigError(fmt::format(
+            "the prompt template {} has the control token {}, which is BOS and stands first in any case; "
+            "leave it out, or write it {} at the beginning of a text",
+            this->name(), name, kBosPlace));
+      }
     }
   }
   if (missing.empty()) return;

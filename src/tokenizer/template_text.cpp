@@ -34,7 +34,7 @@ bool TemplateText::take_special(std::string_view& rest, const std::vector<std::s
       {"{input}", {.place = &TemplateValues::input}},
       {"{system}", {.place = &TemplateValues::system}},
       {"{answer}", {.place = &TemplateValues::answer}},
-      {"{bos}", {.kind = Kind::bos}},
+      {kBosPlace, {.kind = Kind::bos}},
       {"{eos}", {.kind = Kind::eos}},
   };
   if (const std::string* name = find_name(rest, control_tokens)) {
@@ -77,8 +77,8 @@ std::vector<std::string> TemplateText::controls() const {
 
 void append_text(std::vector<TemplatePiece>& pieces, std::string_view text, bool supervised) {
   if (text.empty()) return;
-  const bool continues =
-      !pieces.empty() && pieces.back().kind == Kind::text && pieces.back().supervised == supervised;
+  const bool continues = !pieces.empty() && pieces.back().kind == Kind::text &&
+                         pieces.back().supervised == supervised && !pieces.back().untrained_answer;
   if (!continues) pieces.push_back({.kind = Kind::text, .supervised = supervised});
   pieces.back().text += text;
 }

@@ -9,6 +9,8 @@
 
 namespace excitor {
 
+inline constexpr std::string_view kBosPlace = "{bos}";
+
 /// What is filled into the places of a template's texts.
 struct TemplateValues {
   std::string_view instruction = {};

@@ -1,8 +1,11 @@
 #include "template_texts.h"
 
 #include <algorithm>
+#include <cctype>
+#include <tuple>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <excitor/util/settings.h>
@@ -96,7 +99,64 @@ bool is_text(const std::string& text, const std::vector<std::string>& control_to
                              [](const TemplatePiece& p) { return p.kind == TemplatePiece::Kind::text; });
 }
 
+struct Place {
+  size_t at;
+  std::string_view spelling;  ///< "{input}"
+};
+
+/// Whatever is written as a place: a name in braces. Braces around anything else are characters.
+std::vector<Place> places_in(std::string_view text) {
+  constexpr std::string_view kNameCharacters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+  std::vector<Place> places;
+  for (size_t at = text.find('{'); at != text.npos; at = text.find('{', at + 1)) {
+    const size_t end = text.find_first_not_of(kNameCharacters, at + 1);
+    const bool is_name = end != text.npos && text[end] == '}' && end > at + 1 && !std::isdigit(text[at + 1]);
+    if (is_name) places.push_back({at, text.substr(at, end + 1 - at)});
+  }
+  return places;
+}
+
+/// What may stand in a text of a template beside {eos}.
+struct PlaceRules {
+  std::vector<std::string_view> places;
+  bool may_begin_with_bos = false;
+};
+
+void refuse_other_places(const std::string& key, const std::string& text, const PlaceRules& rules,
+                         const std::vector<std::string>& control_tokens, Problems& problems) {
+  std::vector<std::string_view> known = rules.places;
+  known.push_back("{eos}");
+  for (const auto& [at, spelling] : places_in(text)) {
+    if (std::ranges::find(known, spelling) != known.end()) continue;
+    if (std::ranges::find(control_tokens, spelling) != control_tokens.end()) continue;
+    if (spelling != kBosPlace)
+      problems.add(key, fmt::format("{} is no place of this text; its places are {}{}", spelling,
+                                    fmt::join(known, ", "),
+                                    rules.may_begin_with_bos ? ", and {bos} at its beginning" : ""));
+    else if (at != 0 || !rules.may_begin_with_bos)
+      problems.add(key,
+                   "{bos} may stand at the beginning of a prompt or a system message alone: a text has "
+                   "one BOS, in front of it");
+  }
+}
+
+void refuse_other_places(const TemplateTexts& texts, Problems& problems) {
+  const std::tuple<const char*, std::optional<std::string>, PlaceRules> rules[] = {
+      {"prompt_no_input", texts.prompt_no_input, {{"{instruction}"}, true}},
+      {"prompt_input", texts.prompt_input, {{"{instruction}", "{input}"}, true}},
+      {"later_prompt", texts.later_prompt, {{"{instruction}"}, true}},
+      {"system", texts.system, {{"{system}"}, true}},
+      {"answer", texts.answer, {{"{answer}"}, false}},
+      {"answer_end", texts.answer_end, {{}, false}},
+  };
+  for (const auto& [key, text, allowed] : rules) {
+    if (text) refuse_other_places(key, *text, allowed, texts.control_tokens, problems);
+  }
+}
+
 void check_places(const TemplateTexts& texts, Problems& problems) {
+  refuse_other_places(texts, problems);
   require_place("prompt_no_input", texts.prompt_no_input, "{instruction}", problems);
   require_place("answer", texts.answer, "{answer}", problems);
   if (texts.later_prompt) require_place("later_prompt", *texts.later_prompt, "{instruction}", problems);

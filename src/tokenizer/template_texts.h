@@ -11,8 +11,9 @@
 
 namespace excitor {
 
-/// Texts with the places {instruction}, {input}, {system}, {answer}, {bos} and {eos}. The fields are the keys
-/// of a user's own template; those of alpaca-lora's template files are among them.
+/// Texts with the places {instruction}, {input}, {system}, {answer}, {bos} and {eos}. BOS stands first in any
+/// case; {bos} is for the beginning of later turns. The fields are the keys of a user's own template; those
+/// of alpaca-lora's template files are among them.
 struct TemplateTexts {
   std::string description;
   std::string prompt_no_input;
@@ -39,7 +40,8 @@ inline constexpr std::string_view kTemplateNames[] = {"alpaca", "llama2", "llama
                                                       "vicuna", "chatml", "plain"};
 
 /// The texts of an object. Throws ConfigError with all that is wrong: unknown keys, wrong types, a place that
-/// is missing ({instruction} in a prompt, {input} in prompt_input, …), an empty answer_end.
+/// is missing ({instruction} in a prompt, {input} in prompt_input, …), {word} that is no place there, an
+/// empty answer_end.
 TemplateTexts read_template_texts(const Json& object);
 
 }  // namespace excitor

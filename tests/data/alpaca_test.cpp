@@ -97,8 +97,83 @@ TEST_F(Alpaca, AMissingOrEmptyFieldIsNamed) {
   EXPECT_THAT(loading_error(json(R"([{"output": "a"}])")), HasSubstr("\"instruction\" is missing"));
   EXPECT_THAT(loading_error(json(R"([{"instruction": "", "output": "a"}])")),
               HasSubstr("\"instruction\" is empty"));
-  EXPECT_THAT(loading_error(json(R"([{"instruction": "a", "output": " \n"}])")),
-              HasSubstr("\"output\" is empty"));
+}
+
+TEST_F(Alpaca, RowsWithAnEmptyAnswerAreLeftOutCountedAndNamed) {
+  const auto file = jsonl(R"({"instruction": "a", "output": ""}
+{"instruction": "b", "output": "c"}
+{"instruction": "d", "output": " \n"})");
+  testing::internal::CaptureStderr();
+  const auto loaded = load(file);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("2 rows are left out"), HasSubstr("data.jsonl:1: \"output\" is empty"),
+                    HasSubstr("data.jsonl:3: \"output\" is empty")));
+  EXPECT_THAT(shown(*loaded.dataset), ElementsAre("^b[c$]"));
+  EXPECT_EQ(loaded.report.empty, 2);
+  EXPECT_EQ(loaded.report.json()["left_out"].size(), 2);
+  EXPECT_THAT(loaded.report.text(), HasSubstr("2 rows left out as their text or answer is empty"));
+}
+
+TEST_F(Alpaca, TheFirstTenRowsLeftOutAreNamedAndAllAreCounted) {
+  std::string content = "{\"instruction\": \"a\", \"output\": \"b\"}\n";
+  for (int i = 0; i < 28; ++i) content += "{\"instruction\": \"a\", \"output\": \"\"}\n";
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(load(jsonl(content)).report.empty, 28);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("28 rows are left out"), HasSubstr("data.jsonl:11:"),
+                    Not(HasSubstr("data.jsonl:12:")), HasSubstr("18 more")));
+}
+
+TEST_F(Alpaca, AFileOfEmptyAnswersAloneIsAnError) {
+  EXPECT_THAT(loading_error(json(R"([{"instruction": "a", "output": ""}])")),
+              AllOf(HasSubstr("no examples"), HasSubstr("[0]: \"output\" is empty")));
+}
+
+TEST_F(Alpaca, ASystemMessageAndEarlierTurnsAreTrainedOn) {
+  const auto file = json(
+      R"([{"instruction": "c", "input": "i", "output": "d", "system": "s", "history": [["a", "b"]]},
+          {"instruction": "c", "output": "d", "system": "", "history": []},
+          {"instruction": "c", "output": "d", "system": null, "history": null}])");
+  EXPECT_THAT(shown(*load(file).dataset), ElementsAre("^s\na[b$]\nc\ni[d$]", "^c[d$]", "^c[d$]"));
+}
+
+TEST_F(Alpaca, TheSystemMessageStandsForTheTemplatesOwn) {
+  DataSettings settings;
+  settings.prompt_template = "alpaca";
+  const auto file = json(R"([{"instruction": "Name a colour.", "output": "Red.", "system": "Be brief."}])");
+  EXPECT_EQ(shown(load(file, settings).dataset->example(0)),
+            "^Be brief.\n\n### Instruction:\nName a colour.\n\n### Response:[Red.$]");
+}
+
+TEST_F(Alpaca, ASystemMessageWithoutAPlaceInTheTemplateIsNamed) {
+  DataSettings settings;
+  settings.prompt_template = {{"prompt_no_input", "{instruction}"}};
+  EXPECT_THAT(loading_error(json(R"([{"instruction": "a", "output": "b", "system": "s"}])"), settings),
+              AllOf(HasSubstr("data.json[0]"), HasSubstr("no place for a system message")));
+}
+
+TEST_F(Alpaca, AHistoryThatIsNoListOfPairsIsNamed) {
+  for (const char* history : {R"("a")", R"([["a"]])", R"(["a", "b"])", R"([["a", null]])", R"({"a": "b"})"}) {
+    const auto file = json(fmt::format(R"([{{"instruction": "a", "output": "b", "history": {}}}])", history));
+    EXPECT_THAT(loading_error(file), AllOf(HasSubstr("data.json[0]"), HasSubstr("\"history\" must be")));
+  }
+}
+
+TEST_F(Alpaca, AnEmptyAnswerInTheHistoryLeavesTheRowOut) {
+  const auto loaded = load(json(
+      R"([{"instruction": "c", "output": "d", "history": [["a", ""]]}, {"instruction": "e", "output": "f"}])"));
+  EXPECT_THAT(shown(*loaded.dataset), ElementsAre("^e[f$]"));
+  EXPECT_EQ(loaded.report.empty, 1);
+}
+
+TEST_F(Alpaca, DollysKeysAreKnown) {
+  const auto file = jsonl(
+      R"({"instruction": "a", "context": "c", "response": "b", "category": "open_qa"}
+{"instruction": "a", "context": "", "response": "b"}
+{"instruction": "a", "context": "", "response": ""})");
+  const auto loaded = load(file);
+  EXPECT_THAT(shown(*loaded.dataset), ElementsAre("^a\nc[b$]", "^a[b$]"));
+  EXPECT_EQ(loaded.report.empty, 1);
 }
 
 TEST_F(Alpaca, AFieldOfAnotherTypeIsNamedWithWhatWasFound) {

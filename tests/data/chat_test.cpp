@@ -80,8 +80,86 @@ TEST_F(ShareGpt, WrongTypesAreNamed) {
   EXPECT_THAT(error(R"({"conversations": ["a"]})"), HasSubstr("message 1: expected an object"));
   EXPECT_THAT(error(R"({"conversations": [{"from": "human"}]})"), HasSubstr("\"value\" is missing"));
   EXPECT_THAT(error(R"({"conversations": [{"from": "human", "value": 3}]})"), HasSubstr("must be a string"));
-  EXPECT_THAT(error(R"({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": " "}]})"),
-              HasSubstr("message 2: its text is empty"));
+  EXPECT_THAT(error(R"({"conversations": [{"from": "human", "value": " "}, {"from": "gpt", "value": "b"}]})"),
+              HasSubstr("message 1: its text is empty"));
+}
+
+TEST_F(ShareGpt, AConversationWithAnEmptyAnswerIsLeftOutAndCounted) {
+  const auto loaded = load(jsonl(
+      R"({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": ""}, {"from": "human", "value": "c"}, {"from": "gpt", "value": "d"}]}
+{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]})"));
+  EXPECT_THAT(shown(*loaded.dataset), ElementsAre("^a[b$]"));
+  EXPECT_EQ(loaded.report.empty, 1);
+  EXPECT_THAT(loaded.report.left_out.front().text(), EndsWith("data.jsonl:1: an answer is empty"));
+}
+
+TEST_F(ShareGpt, OtherAssistantsAndCapitalLettersAreNoMatter) {
+  for (const char* answering : {"chatgpt", "bing", "bard", "GPT", "Assistant"}) {
+    const auto file = jsonl(fmt::format(
+        R"({{"conversations": [{{"from": "Human", "value": "a"}}, {{"from": "{}", "value": "b"}}]}})",
+        answering));
+    EXPECT_THAT(shown(*load(file).dataset), ElementsAre("^a[b$]")) << answering;
+  }
+}
+
+TEST_F(ShareGpt, MessagesMayHaveRoleAndContent) {
+  const auto file = jsonl(
+      R"({"conversations": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})");
+  EXPECT_THAT(shown(*load(file).dataset), ElementsAre("^a[b$]"));
+}
+
+class UntrainedAnswers : public Chats {
+ protected:
+  /// Two turns, of which the first answer has `key`: `value`, in both formats.
+  std::vector<std::string> files_with(const std::string& pair) {
+    return {
+        fmt::format(
+            R"({{"conversations": [{{"from": "human", "value": "a"}}, {{"from": "gpt", "value": "b", {}}}, {{"from": "human", "value": "c"}}, {{"from": "gpt", "value": "d"}}]}})",
+            pair),
+        fmt::format(
+            R"({{"messages": [{{"role": "user", "content": "a"}}, {{"role": "assistant", "content": "b", {}}}, {{"role": "user", "content": "c"}}, {{"role": "assistant", "content": "d"}}]}})",
+            pair)};
+  }
+};
+
+TEST_F(UntrainedAnswers, HaveNoLabels) {
+  for (const char* pair : {R"("weight": 0)", R"("weight": 0.0)", R"("train": false)"}) {
+    for (const std::string& row : files_with(pair))
+      EXPECT_THAT(shown(*load(jsonl(row)).dataset), ElementsAre("^ab$\nc[d$]")) << row;
+  }
+}
+
+TEST_F(UntrainedAnswers, HaveNoLabelsWithTrainOnInputsEither) {
+  DataSettings settings = test::plain_settings();
+  settings.train_on_inputs = true;
+  EXPECT_THAT(shown(*load(jsonl(files_with(R"("weight": 0)").front()), settings).dataset),
+              ElementsAre("^[a]b$[\ncd$]"));
+}
+
+TEST_F(UntrainedAnswers, AreToldFromTrainedOnesByOtherValues) {
+  for (const char* pair : {R"("weight": 1)", R"("weight": 1.0)", R"("weight": null)", R"("train": true)"}) {
+    for (const std::string& row : files_with(pair))
+      EXPECT_THAT(shown(*load(jsonl(row)).dataset), ElementsAre("^a[b$]\nc[d$]")) << row;
+  }
+}
+
+TEST_F(UntrainedAnswers, AreSaidInNoOtherWay) {
+  for (const char* pair : {R"("weight": 0.5)", R"("weight": "0")", R"("train": 0)", R"("weight": true)"}) {
+    for (const std::string& row : files_with(pair))
+      EXPECT_THAT(error(row), AllOf(HasSubstr("data.jsonl:1: message 2"), HasSubstr("must be"))) << row;
+  }
+  EXPECT_THAT(
+      error(
+          R"({"messages": [{"role": "user", "content": "a", "train": true}, {"role": "assistant", "content": "b"}]})"),
+      HasSubstr("train_on_inputs"));
+}
+
+TEST_F(UntrainedAnswers, LeaveNothingToLearnWhereTheyAreAlone) {
+  const auto loaded = load(jsonl(
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]}
+{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})"));
+  EXPECT_THAT(shown(*loaded.dataset), ElementsAre("^a[b$]"));
+  EXPECT_EQ(loaded.report.without_answer, 1);
 }
 
 TEST_F(ShareGpt, AFileWithoutAnyAnswerIsAnError) {
@@ -113,10 +191,6 @@ TEST_F(OpenAi, WhatIsNotTrainedOnIsRefusedByName) {
           R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null, "tool_calls": [{}]}]})"),
       HasSubstr("\"tool_calls\""));
   EXPECT_THAT(error(R"({"tools": [{}], "messages": []})"), HasSubstr("\"tools\""));
-  EXPECT_THAT(
-      error(
-          R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]})"),
-      HasSubstr("\"weight\""));
 }
 
 TEST_F(Chats, TheFormatIsToldFromTheFirstRow) {

@@ -126,20 +126,26 @@ TEST_F(Images, FormatsAreToldFromTheFirstRow) {
   EXPECT_EQ(load("auto", kText).files[0].format, "sharegpt");
 }
 
+TEST_F(Images, EmptyCaptionsAreLeftOutCountedAndNamed) {
+  const auto loaded = load("coco", R"({"images": [{"id": 1, "file_name": "a.png"}], "annotations": [
+      {"image_id": 1, "caption": "one"}, {"image_id": 1, "caption": " "}]})");
+  EXPECT_EQ(loaded.report.examples, 1);
+  EXPECT_EQ(loaded.report.empty, 1);
+  EXPECT_THAT(loaded.report.left_out.front().text(), EndsWith(": annotations[1]: \"caption\" is empty"));
+}
+
 TEST_F(Images, BadRowsAreNamed) {
   EXPECT_THAT(error("caption", R"({"image": "../a.png", "caption": "one"}
 {"image": "/a.png", "caption": "one"}
 {"image": "a.png"}
-{"image": "a.png", "caption": " "}
 {"image": "a.png", "caption": []}
 {"image": "a.png", "caption": 3}
 {"caption": "one"})"),
-              AllOf(HasSubstr("7 examples"), HasSubstr("data.jsonl:1: ../a.png: the image lies outside"),
+              AllOf(HasSubstr("6 examples"), HasSubstr("data.jsonl:1: ../a.png: the image lies outside"),
                     HasSubstr("data.jsonl:2: /a.png"), HasSubstr("data.jsonl:3: \"caption\" is missing"),
-                    HasSubstr("data.jsonl:4: \"caption\" is empty"),
-                    HasSubstr("data.jsonl:5: \"caption\" is an empty"),
-                    HasSubstr("data.jsonl:6: \"caption\" must be a text"),
-                    HasSubstr("data.jsonl:7: \"image\" is missing")));
+                    HasSubstr("data.jsonl:4: \"caption\" is an empty"),
+                    HasSubstr("data.jsonl:5: \"caption\" must be a text"),
+                    HasSubstr("data.jsonl:6: \"image\" is missing")));
   EXPECT_THAT(
       error(
           "coco",

@@ -64,23 +64,35 @@ TEST_F(Labels, TruncationCutsTheAnswerAndIsCounted) {
   EXPECT_EQ(loaded.report.ending_in_eos, 0);
 }
 
-TEST_F(Labels, ThatTruncationWouldRemoveAreAnErrorWithTheCause) {
+TEST_F(Labels, RowsWithoutRoomForALabelAreLeftOutCountedAndNamed) {
   settings.max_seq_length = 5;
-  EXPECT_THAT(loading_error(file, settings),
-              AllOf(HasSubstr("data.json[0]"), HasSubstr("prompt alone has 5 tokens"),
-                    HasSubstr("max_seq_length is 5"), HasSubstr("data.on_long_example to \"drop\"")));
+  const auto two = folder.write(
+      "two.json", R"([{"instruction": "abcd", "output": "xyz"}, {"instruction": "a", "output": "b"}])");
+  testing::internal::CaptureStderr();
+  const auto loaded = load(two, settings);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("1 rows are left out"), HasSubstr("two.json[0]: the prompt alone has 5 tokens"),
+                    HasSubstr("max_seq_length is 5")));
+  EXPECT_THAT(shown(*loaded.dataset), ElementsAre("^a[b$]"));
+  EXPECT_EQ(loaded.report.prompt_too_long, 1);
+  EXPECT_EQ(loaded.report.truncated, 0);
 }
 
-TEST_F(Labels, TheAdviceIsGivenOnceForManyRows) {
+TEST_F(Labels, AFileOfWhichNoLabelIsLeftIsAnErrorWithTheCause) {
   settings.max_seq_length = 5;
-  const auto three = folder.write("three.jsonl", [] {
-    std::string rows;
-    for (int i = 0; i < 3; ++i) rows += "{\"instruction\": \"abcd\", \"output\": \"xyz\"}\n";
-    return rows;
-  }());
-  const std::string message = loading_error(three, settings);
-  EXPECT_THAT(message, AllOf(HasSubstr("3 examples"), HasSubstr("three.jsonl:3")));
-  EXPECT_EQ(message.find("\"drop\""), message.rfind("\"drop\""));
+  EXPECT_THAT(loading_error(file, settings),
+              AllOf(HasSubstr("data.json: no example is left"), HasSubstr("1 prompts alone fill"),
+                    HasSubstr("data.max_seq_length 5")));
+}
+
+TEST_F(Labels, TheLastOneIsLookedAtToSeeWhetherItIsEos) {
+  const auto share = [&](const char* answer_end) {
+    settings.prompt_template = {{"prompt_no_input", "{instruction}"}, {"answer_end", answer_end}};
+    return load(file, settings).report.ending_in_eos;
+  };
+  EXPECT_EQ(share("{eos}"), 1);
+  EXPECT_EQ(share("\n###"), 0);
+  EXPECT_EQ(share("{eos}\n"), 0);
 }
 
 TEST_F(Labels, LongExamplesAreDroppedWhenToldSo) {
@@ -112,6 +124,11 @@ TEST(Example, KnowsWhetherItsLastLabelIsEos) {
   EXPECT_FALSE((Example{.ids = {1, 5, 2}, .supervised = {0, 1, 0}, .origin = ""}.last_label_is(2)));
   EXPECT_FALSE((Example{.ids = {1, 5}, .supervised = {0, 1}, .origin = ""}.last_label_is(2)));
   EXPECT_FALSE(Example{}.last_label_is(2));
+}
+
+TEST(Example, KnowsItsLastLabel) {
+  EXPECT_EQ((Example{.ids = {1, 5, 2}, .supervised = {0, 1, 0}, .origin = ""}.last_label()), 5);
+  EXPECT_EQ((Example{.ids = {1, 5}, .supervised = {0, 0}, .origin = ""}.last_label()), std::nullopt);
 }
 
 }  // namespace

@@ -98,5 +98,13 @@ TEST_F(GeneratorTest, TheSeedDecidesASample) {
   EXPECT_NE(generator_.generate(prompt, one).token_ids, generator_.generate(prompt, two).token_ids);
 }
 
+TEST_F(GeneratorTest, EachOfSeveralPromptsDrawsItsOwnNumbers) {
+  const auto prompt = tokenizer_.encode_prompt("hello");
+  SamplingSettings first{.max_new_tokens = 20, .temperature = 1, .seed = 1}, second = first;
+  second.prompt_index = 1;
+  EXPECT_EQ(generator_.generate(prompt, second).token_ids, generator_.generate(prompt, second).token_ids);
+  EXPECT_NE(generator_.generate(prompt, first).token_ids, generator_.generate(prompt, second).token_ids);
+}
+
 }  // namespace
 }  // namespace excitor

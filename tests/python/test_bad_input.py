@@ -345,7 +345,7 @@ DATA = {
     "output a number": ("rows.json", json.dumps([GOOD, GOOD | {"output": 5}]).encode(), ["rows.json[1]", "output", "5"]),
     "instruction null": ("rows.json", json.dumps([GOOD | {"instruction": None}]).encode(), ["instruction", "null"]),
     "input a list": ("rows.json", json.dumps([GOOD | {"input": ["a"]}]).encode(), ["input"]),
-    "no output": ("rows.json", json.dumps([{"instruction": "a", "response": "b"}]).encode(), ["output", "response"]),
+    "no output": ("rows.json", json.dumps([{"instruction": "a", "answer": "b"}]).encode(), ["output", "answer"]),
     "rows are strings": ("rows.json", json.dumps(["a", "b"]).encode(), ["object"]),
     "rows are lists": ("rows.jsonl", lines(GOOD, "[1]"), ["rows.jsonl:2"]),
     "an object of rows": ("rows.json", json.dumps({"train": ROWS}, indent=1).encode(), ["array"]),
@@ -360,7 +360,7 @@ DATA = {
     "UTF-16": ("rows.jsonl", lines(GOOD).decode().encode("utf-16"), ["rows.jsonl"]),
     "half a surrogate": ("rows.jsonl", lines(GOOD, '{"instruction": "\\ud800", "output": "b"}'), ["rows.jsonl:2"]),
     "ShareGPT": ("rows.json", b'[{"conversations": [{"from": "human", "value": "a"}]}]', ["ShareGPT"]),
-    "empty answer": ("rows.jsonl", lines(GOOD, GOOD | {"output": ""}), ["rows.jsonl:2", "output"]),
+    "empty answers alone": ("rows.jsonl", lines(GOOD | {"output": ""}), ["no examples", ":1:", "output"]),
     "duplicate key": ("rows.jsonl", lines(GOOD, '{"instruction": "a", "output": "b", "output": "c"}'), ["rows.jsonl:2", "output"]),
     "git-lfs pointer": ("rows.json", LFS_POINTER.encode(), ["git lfs pull"]),
     "text not UTF-8": ("rows.txt", b"The fox.\n\nThe caf\xe9 near the mill.\n", ["rows.txt:3", "UTF-8"]),
@@ -381,8 +381,10 @@ def test_wrong_data(tmp_path, good_model, name):
 
 def test_a_sample_without_a_label(tmp_path, good_model):
     rows = [GOOD, GOOD | {"instruction": "count " * 200}]
-    config = write_run(tmp_path, configuration(good_model), rows)
-    refused("train", config, words=["rows.json[1]", "max_seq_length", "384", "no label"], code=1, absent=tmp_path / "run")
+    config = write_run(tmp_path, configuration(good_model), rows[1:])
+    refused("train", config, words=["rows.json", "no example is left", "max_seq_length", "384"], code=1, absent=tmp_path / "run")
+    said = run_excitor("train", write_run(tmp_path, configuration(good_model), rows)).stderr
+    assert "rows.json[1]: the prompt alone has" in said and "no label" in said
 
 
 def test_many_faults_stay_readable(tmp_path, good_model):

@@ -6,6 +6,7 @@ import safetensors.torch
 import torch
 import transformers
 
+import integration_support as support
 import program
 import tiny_models
 from program import assert_close, inspect_logits, relative_error
@@ -52,6 +53,29 @@ def test_transformers_opens_the_written_model(tmp_path, tokenizer_file, shape):
     assert judge.generation_config.eos_token_id == shape.get("eos_token_id", 2)
     expected = tiny_models.judge_logits(judge.eval(), IDS)
     assert_close(inspect_logits(run / "model", IDS, tmp_path / "logits.safetensors"), expected, TOLERANCE)
+
+
+# What save_pretrained() of transformers 4 and 5 writes beside the shape.
+NEUTRAL = dict(architectures=["LlamaForCausalLM"], model_type="llama", torch_dtype="bfloat16", dtype="float32", use_cache=True,
+               attention_dropout=0.0, pretraining_tp=1, pad_token_id=None, transformers_version="4.40.0", _name_or_path="a/b",
+               rope_scaling=None, head_dim=None)
+
+
+def test_a_config_json_may_stand_under_init(tmp_path, tokenizer_file):
+    shapes = {"plain": {}, "whole": NEUTRAL | dict(pad_token_id=0)}
+    runs = {name: train_from_nothing(tmp_path / name, tokenizer_file, shape=shape, steps=1) for name, shape in shapes.items()}
+    assert program.step_metrics(runs["whole"])[0]["loss"] == program.step_metrics(runs["plain"])[0]["loss"]
+    config = json.loads((runs["whole"] / "model/config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"] and config["model_type"] == "llama" and config["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("key, value", [("model_type", "gpt2"), ("architectures", ["GPT2LMHeadModel"]), ("attention_dropout", 0.1),
+                                        ("sliding_window", 4), ("vocab_size", 300)])
+def test_what_is_not_done_is_refused_under_init(tmp_path, tokenizer_file, key, value):
+    support.refused("train", support.write_run(tmp_path, support.configuration("", model={
+        "path": "", "init": SHAPE | NEUTRAL | {key: value}, "tokenizer": str(tokenizer_file)}, method={"type": "full"})),
+                    words=[f"model.init.{key}", *([] if key == "sliding_window" else [str(value).strip("[]'")])], code=2,
+                    absent=tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if "rope" in str(SHAPES[name])])

@@ -154,6 +154,17 @@ def test_a_seed_gives_one_answer(model):
     assert first != sampled(model, "--seed", 8)
 
 
+def test_prompts_of_a_file_are_sampled_apart(model, tmp_path):
+    def answers(*prompts):
+        file = tmp_path / "prompts.jsonl"
+        file.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+        return [row["token_ids"] for row in generate(model, "--prompts", file, "--max-new-tokens", 16, "--temperature", 0.9, "--seed", 7)]
+    same = answers(*[PROMPTS[0]] * 8)
+    assert len({tuple(ids) for ids in same}) == 8
+    assert same[0] == sampled(model, "--seed", 7)
+    assert answers(*PROMPTS[1:3], PROMPTS[0])[2] == same[2]  # the place decides, not what stands before
+
+
 def test_the_narrowest_sampling_is_greedy(model):
     [greedy] = generate(model, "--prompt", PROMPTS[0], "--max-new-tokens", 16)
     assert sampled(model, "--top-k", 1) == greedy["token_ids"]

@@ -114,7 +114,7 @@ BAD_ROWS = {
                                ["rows.jsonl:2", "message 2", "assistant"]),
     "unknown role": ({"conversations": [{"from": "observation", "value": "a"}]}, ["rows.jsonl:2", "observation"]),
     "no value": ({"conversations": [{"from": "human", "text": "a"}]}, ["rows.jsonl:2", "value"]),
-    "empty answer": ({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": ""}]}, ["rows.jsonl:2", "empty"]),
+    "empty question": ({"conversations": [{"from": "human", "value": ""}, {"from": "gpt", "value": "a"}]}, ["rows.jsonl:2", "empty"]),
     "another format": (ROWS[0], ["rows.jsonl:2", "Alpaca", "sharegpt"]),
     "tools": (GOOD | {"tools": "[{}]"}, ["rows.jsonl:2", "tools"]),
 }

@@ -245,6 +245,53 @@ TEST(OwnTemplate, WhatIsWrongIsNamed) {
       ThrowsMessage<DataError>(HasSubstr("no place for a system message")));
 }
 
+TEST(OwnTemplate, HasOneBosHoweverItIsWritten) {
+  const Json own = {{"prompt_no_input", "{bos}Q {instruction}"},
+                    {"prompt_input", "{bos}Q {instruction} {input}"},
+                    {"system", "{bos}{system}\n"}};
+  EXPECT_EQ(prompt(own, {"a", ""}), "<s>Q a");
+  EXPECT_EQ(prompt(own, {"a", "b"}), "<s>Q a b");
+  EXPECT_EQ(conversation(own, with_system(kTwoTurns)),
+            "<s>Be brief.\nQ Hi«Hello!»«</s>»Q Name a colour.«Red.»«</s>»");
+}
+
+TEST(OwnTemplate, HasABosInsideForLaterTurnsAlone) {
+  EXPECT_EQ(
+      conversation({{"prompt_no_input", "{instruction}"}, {"later_prompt", "{bos}{instruction}"}}, kTwoTurns),
+      "<s>Hi«Hello!»«</s>»<s>Name a colour.«Red.»«</s>»");
+  for (const Json& own : {Json{{"prompt_no_input", "Q {bos}{instruction}"}},
+                          Json{{"prompt_no_input", "{bos}{bos}{instruction}"}},
+                          Json{{"prompt_no_input", "{instruction}"}, {"answer", "{bos}{answer}"}},
+                          Json{{"prompt_no_input", "{instruction}"}, {"answer_end", "{eos}{bos}"}}})
+    EXPECT_THAT(making(own), ThrowsMessage<ConfigError>(HasSubstr("one BOS"))) << own;
+}
+
+TEST(OwnTemplate, PlacesThatAreNotKnownThereAreRefused) {
+  EXPECT_THAT(making({{"prompt_no_input", "{instruction} {foo}"}}),
+              ThrowsMessage<ConfigError>(AllOf(HasSubstr("prompt_no_input"), HasSubstr("{foo}"),
+                                               HasSubstr("{instruction}, {eos}"))));
+  EXPECT_THAT(making({{"prompt_no_input", "{instruction} {input}"}}),
+              ThrowsMessage<ConfigError>(HasSubstr("{input} is no place of this text")));
+  EXPECT_THAT(making({{"prompt_no_input", "{system}{instruction}"}}),
+              ThrowsMessage<ConfigError>(HasSubstr("{system} is no place of this text")));
+  EXPECT_THAT(making({{"prompt_no_input", "{{query}} {instruction}"}}),
+              ThrowsMessage<ConfigError>(HasSubstr("{query}")));
+}
+
+TEST(OwnTemplate, BracesAroundAnythingButANameAreCharacters) {
+  EXPECT_EQ(prompt({{"prompt_no_input", R"({"a": 1} {} {1} { b } {c d} {-} {)"
+                                        "{instruction}}"}},
+                   {"x", ""}),
+            R"(<s>{"a": 1} {} {1} { b } {c d} {-} {x})");
+}
+
+TEST(PromptTemplate, AnAnswerThatIsNotTrainedIsNotSupervised) {
+  std::vector<Message> messages = kTwoTurns;
+  messages[1].trained = false;
+  EXPECT_EQ(conversation({{"prompt_no_input", "Q {instruction}\n"}, {"answer_end", "\n#"}}, messages),
+            "<s>Q Hi\nHello!\n#Q Name a colour.\n«Red.\n#»");
+}
+
 class EncodedTemplate : public testing::Test {
  protected:
   std::unique_ptr<Tokenizer> load(const std::string& symbols = "") {
@@ -289,6 +336,13 @@ TEST_F(EncodedTemplate, ControlTokensAreTheVocabularys) {
       tokenizer->encode_pieces(chatml.conversation({{Role::user, "a"}, {Role::assistant, "b"}})).ids;
   EXPECT_EQ(ids.back(), *end);
   EXPECT_EQ(std::count(ids.begin(), ids.end(), *end), 2);
+}
+
+TEST_F(EncodedTemplate, AControlTokenThatIsBosWouldBeASecondOne) {
+  const auto tokenizer = load();
+  const PromptTemplate own({{"prompt_no_input", "<s>Q {instruction}"}, {"control_tokens", {"<s>"}}});
+  EXPECT_THAT([&] { own.check(*tokenizer); },
+              ThrowsMessage<ConfigError>(AllOf(HasSubstr("<s>, which is BOS"), HasSubstr("{bos}"))));
 }
 
 TEST_F(EncodedTemplate, ControlTokensMayBeThoseThatTheFolderAdds) {

@@ -60,13 +60,16 @@ enum class CacheUse { when_large, always };
 /// caption as a conversation about an image; llava: conversations, with an image or without. Images are not
 /// opened.
 ///
+/// Rows whose text or answer is blank, and with on_long_example truncate those whose prompt alone fills
+/// max_seq_length, are left out: the report counts them and names the first, and a warning says so.
+///
 /// Throws ConfigError for a file that does not exist, a format that can't be told, or a prompt template that
 /// needs control tokens which the vocabulary lacks, and DataError that lists
 /// the first 20 bad examples with their number. Errors name file and line (JSONL), row (JSON array) or first
 /// line (text): a row of a wrong type or without what its format asks for, a row of another format, broken
-/// JSON, text that is not UTF-8, an answer that is empty, an example without a label after truncation, an
-/// example that is too long when on_long_example is fail, a file without examples, one that changes while it
-/// is read. Interrupted after SIGINT or SIGTERM where StopSignals watches for them.
+/// JSON, text that is not UTF-8, an example that is too long when on_long_example is fail, a file of which no
+/// example is left, one that changes while it is read. Interrupted after SIGINT or SIGTERM where StopSignals
+/// watches for them.
 LoadedDataset load_dataset(const std::vector<DataFileSettings>& files, const DataSettings& settings,
                            const Tokenizer& tokenizer, CacheUse cache_use = CacheUse::when_large);
 

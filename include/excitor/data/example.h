@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,8 @@ struct Example {
 
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
   int64_t labels() const;
-  bool last_label_is(TokenId id) const;  ///< the last token is a label and equals `id`
+  bool last_label_is(TokenId id) const;       ///< the last token is a label and equals `id`
+  std::optional<TokenId> last_label() const;  ///< nothing where there is no label
 };
 
 }  // namespace excitor

@@ -20,6 +20,7 @@ struct SamplingSettings {
   int64_t top_k = 0;              ///< 0: all
   double repetition_penalty = 1;  ///< on tokens of prompt and answer (arXiv 1909.05858)
   uint64_t seed = 0;
+  uint64_t prompt_index = 0;  ///< of several prompts: each draws its own random numbers, from (seed, index)
   std::vector<std::string> stop;  ///< the answer ends before the first of them
 };
 

@@ -15,6 +15,25 @@
 
 namespace excitor {
 
+/// Keys of a LLaMA's config.json that say nothing about its shape. They are read so that such a file can
+/// stand under model.init as it is, and refused where they ask for what is not done (check()).
+struct NeutralLlamaKeys {
+  std::optional<std::string> model_type;
+  Json architectures;
+  std::optional<std::string> dtype;        ///< of stored weights; model.dtype decides
+  std::optional<std::string> torch_dtype;  ///< the same in transformers 4
+  std::optional<bool> use_cache;
+  std::optional<double> attention_dropout;
+  std::optional<int64_t> pretraining_tp;  ///< slices that a product was computed in; the sum is the same
+  std::optional<int64_t> pad_token_id;    ///< nothing is padded
+  std::optional<std::string> transformers_version;
+  std::optional<std::string> name_or_path;
+
+  void describe(Describer& d);
+  /// Adds what is not done: another architecture, dropout inside the attention.
+  void check(const std::string& prefix, Problems& problems) const;
+};
+
 /// Names and defaults are transformers' LlamaConfig.
 struct LlamaConfig {
   int64_t vocab_size = 32000;
@@ -36,6 +55,7 @@ struct LlamaConfig {
   double rope_theta = 10000.0;
   Json rope_scaling;     ///< spelling of transformers 4
   Json rope_parameters;  ///< spelling of transformers 5
+  NeutralLlamaKeys neutral;
 
   void describe(Describer& d);
 
@@ -49,12 +69,13 @@ struct LlamaConfig {
   RopeConfig rope() const;
 
   /// Adds what can't be: sizes that are not positive, heads that do not divide, an odd head width, an
-  /// activation other than silu, rope settings that are incomplete or unknown.
+  /// activation other than silu, rope settings that are incomplete or unknown, and what NeutralLlamaKeys
+  /// refuses.
   void check(const std::string& path, Problems& problems) const;
 };
 
 /// Reads `folder`/config.json of Hugging Face, or params.json of Meta (with what only the weights beside it
-/// tell: see src/model/meta_config.h). Keys that LLaMA does not need are ignored; a model_type other than
+/// tell: see src/model/meta_config.h). Keys that are not LlamaConfig's are ignored; a model_type other than
 /// "llama" is refused. Throws ConfigError (no such folder, neither file, not JSON) or CheckpointError
 /// (impossible shape), all faults at once.
 LlamaConfig read_llama_config(const std::filesystem::path& folder);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct Message {
   /// Of a user's message: the text that it is about (Alpaca's `input`). A template without a place for it
   /// puts it on the line below the content.
   std::string input = {};
+  bool trained = true;  ///< of an assistant's message; false: it is context alone
 };
 
 /// A template known by name, or the user's own. BOS stands first in all of them.
@@ -54,15 +56,18 @@ class PromptTemplate {
   /// message where the template has no place for one.
   std::vector<TemplatePiece> prompt(const std::vector<Message>& messages) const;
   std::vector<TemplatePiece> prompt(const Instruction& instruction) const;
-  /// BOS and all messages, the last of which is the assistant's. Each answer is supervised with what ends it
-  /// (EOS, <|eot_id|>, <|im_end|>). Throws as prompt().
+  /// BOS and all messages, the last of which is the assistant's. Each answer that is trained is supervised
+  /// with what ends it (EOS, <|eot_id|>, <|im_end|>). Throws as prompt().
   std::vector<TemplatePiece> conversation(const std::vector<Message>& messages) const;
 
   /// Ids of the control tokens that end an answer instead of EOS; empty where EOS does.
   std::vector<TokenId> stop_ids(const Tokenizer& tokenizer) const;
+  /// All ids that end an answer: EOS and stop_ids().
+  std::set<TokenId> end_ids(const Tokenizer& tokenizer) const;
   /// Text that ends an answer instead of EOS; empty for the named templates.
   std::vector<std::string> stop_texts() const;
-  /// Throws ConfigError that names the control tokens that the vocabulary lacks.
+  /// Throws ConfigError that names the control tokens that the vocabulary lacks, and those that are BOS: it
+  /// stands first in any case.
   void check(const Tokenizer& tokenizer) const;
 
   static std::vector<std::string> known_names();

@@ -20,6 +20,7 @@ struct TemplatePiece {
   /// A space of the template stands in front of the text. Tokenizers that begin every text with one
   /// (SentencePiece) then put no second.
   bool leading_space = false;
+  bool untrained_answer = false;  ///< an assistant's answer that never is supervised: context alone
 
   bool operator==(const TemplatePiece&) const = default;
 };
