@@ -50,8 +50,8 @@ def test_answers_that_do_not_end_in_eos(tmp_path, model, answer_end):
 
 def test_examples_beyond_the_context(tmp_path, tokenizer_file):
     model = support.write_model(tmp_path / "model", tokenizer_file, shape=SHAPE | {"max_position_embeddings": 64})
-    whole = configuration(model, data={"max_seq_length": 96})
-    [warning] = checked(tmp_path, whole, [ROWS[0] | {"output": "apples " * 100}])["warnings"]
+    whole = configuration(model, data={"max_seq_length": 96, "prompt_template": "plain"})
+    [warning] = checked(tmp_path, whole, [*ROWS, ROWS[0] | {"output": "apples " * 100}])["warnings"]
     assert "96 tokens" in warning and "max_position_embeddings is 64" in warning
     assert warning in run_excitor("train", tmp_path / "run.json").stderr
     assert "max_position_embeddings" not in run_excitor("generate", model, "--prompt", "a", "--max-new-tokens", 2, "--template", "plain").stderr
