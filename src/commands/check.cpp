@@ -16,6 +16,7 @@
 #include <excitor/data/dataset.h>
 #include <excitor/model/checkpoint.h>
 #include <excitor/tensor/dtype.h>
+#include <excitor/train/run_folder.h>
 #include <excitor/util/error.h>
 
 #include "commands.h"
@@ -70,6 +71,7 @@ class Check {
       if (dataset_) stage("sample", [&] { show_sample(); });
       if (dataset_ && shape_) stage("memory", [&] { check_memory(); });
       stage("disk", [&] { check_disk(); });
+      stage("output_dir", [&] { check_output_dir(); });
     }
     return verdict();
   }
@@ -312,6 +314,18 @@ class Check {
         "best {}; "
         "choose another output_dir, or a lower checkpoint.save_total_limit",
         config_->output_dir, free, plan.total(), plan.checkpoints, plan.checkpoint, plan.result, plan.best));
+  }
+
+  /// What `train` would refuse of the folder; a run that was stopped there is said to go on.
+  void check_output_dir() {
+    const RunFolder folder(config_->output_dir);
+    folder.check_writable();
+    const RunState state = folder.state();
+    if (state == RunState::finished)
+      throw ConfigError(fmt::format("output_dir {} holds a finished run; choose another one, or remove it",
+                                    config_->output_dir));
+    line(fmt::format("{} {}", config_->output_dir,
+                     state == RunState::none ? "holds no run yet" : "holds a run that was stopped"));
   }
 
   int verdict() {

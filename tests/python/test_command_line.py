@@ -62,6 +62,17 @@ def test_check_counts_processes_and_checkpoints(tmp_path, model):
         assert report["disk"]["checkpoints"] == 5, "after steps 2, 4, 6 and 8, and when it is stopped"
 
 
+def test_check_says_what_train_would_refuse_of_the_output_dir(tmp_path, model):
+    file = support.write_run(tmp_path, support.configuration(model))
+    assert "holds no run yet" in run_excitor("check", file).stdout
+    run_excitor("train", file)
+    done = run_excitor("check", file, check=False)
+    assert done.returncode == 2 and "holds a finished run" in done.stdout and "NOT ready" in done.stdout
+    (tmp_path / "occupied").write_text("")
+    done = run_excitor("check", file, f"output_dir={tmp_path / 'occupied'}", check=False)
+    assert done.returncode == 1 and "is a file, not a folder" in done.stdout
+
+
 def test_every_command_that_computes_has_threads_that_do_not_spin_for_long():
     commands = run_excitor("--help").stdout.split("Subcommands:")[1].split("Examples:")[0]
     listed = re.findall("^  ([a-z-]+) ", commands, re.MULTILINE)
