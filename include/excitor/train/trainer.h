@@ -66,8 +66,8 @@ class Trainer {
   /// forward and backward of this process's micro-batches, reduce, clip, update. Throws std::logic_error when
   /// a parameter gets no gradient in the first step that trains it, CommunicationError when another process
   /// is missing; the state is then that of the step before. When memory runs out the micro-batches are made
-  /// smaller, for this and all later steps, and the step is computed again; with single examples already it
-  /// is an Error that says so.
+  /// smaller, for this and all later steps, and the step is computed again; with single examples already the
+  /// allocator's exception goes on (is_out_of_memory() knows it).
   StepMetrics step();
 
   /// Computes the largest micro-batch of the first epoch and drops its gradients: whether memory suffices
