@@ -65,7 +65,10 @@ void TrainingRun::evaluate(const Trainer& trainer) {
   Json event = evaluation_->measure(step, text);
   if (event.contains("eval_loss") && !is_judged) judge(event["eval_loss"].get<double>(), step);
   state_.unfinished = Unfinished::tasks;
-  if (tasks_are_due(trainer)) score_tasks(trainer, event, text);
+  const bool scores_tasks = tasks_are_due(trainer);
+  // Scoring takes long and may be cut off, and a continuation does not have the step's gradient norms.
+  if (scores_tasks && !is_judged) record_health(trainer);
+  if (scores_tasks) score_tasks(trainer, event, text);
   state_.unfinished = Unfinished::nothing;
   if (event.size() > kKeysOfNoFigure) {
     record(event, "eval");
@@ -73,7 +76,7 @@ void TrainingRun::evaluate(const Trainer& trainer) {
     clear_progress();
     log::info(text);
   }
-  record_health(trainer);
+  if (!scores_tasks) record_health(trainer);
   write_report();
 }
 
