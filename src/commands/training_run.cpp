@@ -164,8 +164,7 @@ void TrainingRun::make_parameters() {
 
 std::unique_ptr<Trainer> TrainingRun::make_trainer() {
   at::globalContext().setDeterministicAlgorithms(is_deterministic(), /*warn_only=*/true);
-  // LibTorch would then also write NaN into each tensor before its first use: 4 to 8 % of a step, for
-  // nothing.
+  // LibTorch would then also write NaN into each new tensor before its first use, for nothing.
   at::globalContext().setDeterministicFillUninitializedMemory(false);
   return std::make_unique<Trainer>(TrainingTask{
       .communicator = *communicator_,

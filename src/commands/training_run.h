@@ -78,8 +78,7 @@ class TrainingRun {
   RunOutcome train(Trainer& trainer);
   void make_evaluation();
   void finish(const Trainer& trainer, int64_t first_step, int64_t tokens);
-  /// Before an error ends the run: keeps the steps done so far, in rank 0. Returns what to tell. Never
-  /// throws.
+  /// Before an error ends the run: keeps what is done, in rank 0. Returns what to tell. Never throws.
   std::string save_what_is_done(const Trainer& trainer);
   /// To metrics.jsonl, in rank 0.
   void record(const Json& event, std::string_view group);
@@ -93,8 +92,7 @@ class TrainingRun {
   void save_or_warn(const Trainer& trainer, bool must_save);
   /// Warns of a step that was left out; throws when the first one is, or too many in a row.
   void check_finite(const StepMetrics& step);
-  /// Reports parameters that no gradient has reached by step 3.
-  void check_all_moved(const Trainer& trainer);
+  void check_all_moved(const Trainer& trainer);  ///< by step 3 a gradient has reached every parameter
   void record_step(const StepMetrics& step);
   /// The most memory so far: of the GPU's tensors, or of this process on a CPU.
   int64_t peak_memory() const;
@@ -111,9 +109,9 @@ class TrainingRun {
   void write_report() const;
   /// Keeps the adapter when this loss is the lowest so far.
   void judge(double eval_loss, int64_t step);
-  /// The adapter as it is now into best/. A failure is an error in the log; the run goes on.
+  /// The adapter into best/. A failure is an error in the log; the run goes on.
   void save_best(int64_t step) const;
-  /// best/ as it was when the checkpoint was written; nothing without one (a run that starts anew).
+  /// best/ as it was when the checkpoint was written; nothing without one.
   void restore_best(const std::filesystem::path& checkpoint) const;
   bool evaluation_is_due(const Trainer& trainer, int64_t step) const;
   bool should_stop_early() const;
@@ -122,11 +120,9 @@ class TrainingRun {
   void save_weights(const std::filesystem::path& folder) const;
   void save_result() const;
   std::filesystem::path result_folder() const;
-
   Json start_event(const Trainer& trainer) const;
   AdapterOrigin origin() const;
   Origins origins() const;
-
   RunConfig config_;
   Group group_;
   Json resolved_;
