@@ -31,11 +31,14 @@ std::string first_line(std::string_view text) {
 
 /// Once, before c10d is used. It logs what it also throws, with stacks: a message of ours says it in words.
 /// For its log, written or not, it looks up the name of each address that it meets, and waited 5 s each time
-/// where no name server answered: now one second at most.
+/// where no name server answered: now one second at most. Its flight recorder would keep a stack of each
+/// operation, which nothing here reads, and threads of one process that each have a group write to its list
+/// of groups without a lock.
 void prepare_c10d() {
   static const bool kDone = [] {
     FLAGS_caffe2_log_level = 3;  // fatal errors alone
     setenv("RES_OPTIONS", "timeout:1 attempts:1", /*overwrite=*/0);
+    setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/0);
     return true;
   }();
   static_cast<void>(kDone);
@@ -102,6 +105,7 @@ std::string first_interface() {
 }  // namespace
 
 StorePointer reach_store(const Place& place, std::chrono::milliseconds time_limit) {
+  prepare_c10d();
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(place.port);
   options.isServer = place.rank == 0 && !place.store_is_kept;
@@ -109,7 +113,6 @@ StorePointer reach_store(const Place& place, std::chrono::milliseconds time_limi
   options.timeout = time_limit;
   const std::string where = fmt::format("{}:{}", place.address, place.port);
   const std::string address = resolve(place.address, time_limit);
-  prepare_c10d();
   try {
     const auto store = c10::make_intrusive<c10d::TCPStore>(address, options);
     return c10::make_intrusive<c10d::PrefixStore>("excitor/" + place.run, store);

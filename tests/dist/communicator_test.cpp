@@ -12,6 +12,11 @@
 
 #include "threads.h"
 
+namespace c10d {
+/// The operations on record, as in FlightRecorder.hpp, which needs headers of Torch's C++ API.
+TORCH_API std::string dump_fr_trace_json(bool includeCollectives, bool onlyActive);
+}  // namespace c10d
+
 namespace excitor {
 namespace {
 
@@ -19,6 +24,7 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 using testing::Each;
 using testing::HasSubstr;
+using testing::Not;
 
 class Gloo : public testing::TestWithParam<int64_t> {
  protected:
@@ -70,6 +76,14 @@ TEST_P(Gloo, GatheringGoesOnBesideOtherOperations) {
     EXPECT_TRUE(sum.equal(at::full({4}, static_cast<double>(size_))));
   });
   EXPECT_THAT(errors, Each(""));
+}
+
+/// c10d's record of operations is one for the whole process, and groups in threads wrote to it at once.
+TEST_P(Gloo, NoRecordIsSharedByGroupsInThreadsOfOneProcess) {
+  const auto errors =
+      test::as_group(size_, [](Group& group) { group.connect()->all_reduce_sum(at::full({4}, 1.0)); });
+  EXPECT_THAT(errors, Each(""));
+  EXPECT_THAT(c10d::dump_fr_trace_json(true, false), Not(HasSubstr("all_reduce")));
 }
 
 TEST_P(Gloo, NobodyPassesABarrierBeforeAllAreThere) {
