@@ -14,13 +14,15 @@
 namespace excitor {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 using testing::AllOf;
 using testing::Each;
 using testing::HasSubstr;
 using testing::Not;
+
+/// A time limit that passes in a test: c10d asks a name server for each connection's name, a second long.
+constexpr seconds kShort{3};
 
 TEST(Group, OneProcessIsAtOnceWhatManyAgreeOn) {
   Group group;
@@ -59,12 +61,12 @@ TEST(Group, WhoReadsLongIsWaitedForBeyondTheTimeLimit) {
   const auto errors = test::as_group(
       2,
       [](Group& group) {
-        if (group.rank() == 1) std::this_thread::sleep_for(seconds(3));
+        if (group.rank() == 1) std::this_thread::sleep_for(kShort + seconds(1));
         group.agree({{"seed", "3"}});
       },
-      seconds(1));
+      kShort);
   EXPECT_THAT(errors, Each(""));
-  EXPECT_GT(steady_clock::now() - begin, seconds(3));
+  EXPECT_GT(steady_clock::now() - begin, kShort + seconds(1));
 }
 
 TEST(Group, WhatRank0DoesAloneIsWaitedForBeyondTheTimeLimitWhateverSignalsSay) {
@@ -76,12 +78,12 @@ TEST(Group, WhatRank0DoesAloneIsWaitedForBeyondTheTimeLimitWhateverSignalsSay) {
       [&](Group& group) {
         group.wait_for_first("checkpoint", [&] {
           EXPECT_TRUE(group.is_first());
-          std::this_thread::sleep_for(seconds(2));
+          std::this_thread::sleep_for(kShort + seconds(1));
           is_done = true;
         });
         EXPECT_TRUE(is_done);
       },
-      seconds(1));
+      kShort);
   EXPECT_THAT(errors, Each(""));
 }
 
@@ -105,24 +107,24 @@ TEST(Group, WhoFailsWhileItReadsIsNamedAtOnce) {
     group.agree({{"seed", "3"}});
   });
   EXPECT_THAT(errors[0], HasSubstr("has ended: no such file: rows.json"));
-  EXPECT_LT(steady_clock::now() - begin, seconds(3));
+  EXPECT_LT(steady_clock::now() - begin, seconds(8));
 }
 
 TEST(Group, WhoNeverComesIsNamed) {
-  Group first(test::place(0, 3, test::free_port()), milliseconds(500));
+  Group first(test::place(0, 3, test::free_port()), kShort);
   try {
     first.agree({});
     FAIL() << "there is no rank 1";
   } catch (const CommunicationError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("rank 1 is missing after 0.5 s"));
+    EXPECT_THAT(error.what(), HasSubstr("rank 1 is missing after 3 s"));
   }
 }
 
 TEST(Group, APortInUseIsAnErrorThatNamesIt) {
   const int64_t port = test::free_port();
-  const Group holder(test::place(0, 2, port), seconds(1));
+  const Group holder(test::place(0, 2, port), kShort);
   try {
-    const Group again(test::place(0, 2, port), seconds(1));
+    const Group again(test::place(0, 2, port), kShort);
     FAIL() << "the port is taken";
   } catch (const CommunicationError& error) {
     EXPECT_THAT(error.what(), AllOf(HasSubstr("port " + std::to_string(port)), HasSubstr("in use"),

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <functional>
 #include <memory>
 #include <string>
@@ -38,6 +39,7 @@ inline Place place(int64_t rank, int64_t size, int64_t port) {
 /// the group's notes, stays until all have ended, as a launcher does; the others leave with their thread.
 inline std::vector<std::string> as_group(int64_t size, const std::function<void(Group&)>& work,
                                          std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+  std::signal(SIGPIPE, SIG_IGN);  // as in the program: a member that has left is an error of the socket
   const int64_t port = free_port();
   std::vector<std::string> errors(size);
   std::unique_ptr<Group> first;
