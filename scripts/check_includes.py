@@ -7,7 +7,7 @@ import re
 import sys
 
 # A folder includes itself and folders of the lines above its own; not its neighbours on the same line.
-LAYERS = ["util", "tensor", "device", "tokenizer dist", "data vision model", "methods interchange", "generate train", "eval report",
+LAYERS = ["util", "tensor", "device", "tokenizer dist", "data vision model", "methods interchange", "generate train", "eval report", "run", "sweep",
           "commands"]
 ALLOWED_NEIGHBOURS = {("interchange", "methods")}
 # These know a method only as the bypass interface of model.

@@ -12,20 +12,20 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include <excitor/commands/run_config.h>
 #include <excitor/data/dataset.h>
 #include <excitor/model/checkpoint.h>
+#include <excitor/run/eval_tasks.h>
+#include <excitor/run/plan_disk.h>
+#include <excitor/run/plan_run.h>
+#include <excitor/run/run_config.h>
+#include <excitor/run/run_data.h>
+#include <excitor/run/run_images.h>
 #include <excitor/tensor/dtype.h>
 #include <excitor/train/run_folder.h>
 #include <excitor/util/error.h>
 
 #include "commands.h"
 #include "config_options.h"
-#include "eval_tasks.h"
-#include "plan_disk.h"
-#include "plan_run.h"
-#include "run_data.h"
-#include "run_images.h"
 #include "sample_view.h"
 
 namespace excitor {

@@ -11,6 +11,7 @@
 #include <excitor/interchange/hugging_face.h>
 #include <excitor/interchange/llama_adapter.h>
 #include <excitor/interchange/peft.h>
+#include <excitor/run/base_model.h>
 #include <excitor/util/error.h>
 #include <excitor/util/files.h>
 

@@ -10,16 +10,16 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include <excitor/commands/run_config.h>
 #include <excitor/data/dataset.h>
 #include <excitor/device/device.h>
+#include <excitor/run/run_config.h>
+#include <excitor/run/run_images.h>
 #include <excitor/tokenizer/tokenizer.h>
 #include <excitor/util/error.h>
 #include <excitor/util/signals.h>
 
 #include "commands.h"
 #include "config_options.h"
-#include "run_images.h"
 
 namespace excitor {
 namespace {

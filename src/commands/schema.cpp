@@ -4,7 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include <excitor/commands/run_config.h>
+#include <excitor/run/run_config.h>
+#include <excitor/sweep/sweep_points.h>
 
 #include "commands.h"
 
@@ -16,10 +17,13 @@ void add_schema_command(CLI::App& app, CommandResult&) {
   command->add_flag("--reference", *reference, "Print a Markdown page of every key instead");
   command->footer("Example: excitor schema > excitor.schema.json");
   command->callback([reference] {
-    if (*reference)
-      std::cout << run_config_reference();
-    else
-      std::cout << run_config_schema().dump(2) << "\n";
+    if (*reference) {
+      std::cout << run_config_reference() << sweep_reference();
+    } else {
+      Json schema = run_config_schema();
+      schema["properties"]["sweep"] = sweep_schema();
+      std::cout << schema.dump(2) << "\n";
+    }
   });
 }
 

@@ -8,12 +8,12 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <excitor/sweep/sweep_runner.h>
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
 
 #include "commands.h"
 #include "config_options.h"
-#include "sweep_runner.h"
 
 namespace excitor {
 namespace {

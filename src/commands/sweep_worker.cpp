@@ -7,12 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include <excitor/dist/launcher.h>
+#include <excitor/sweep/point_job.h>
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
 #include <excitor/util/signals.h>
 
 #include "commands.h"
-#include "point_job.h"
 
 namespace excitor {
 namespace {

@@ -8,15 +8,15 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
-#include <excitor/commands/run_config.h>
 #include <excitor/dist/launcher.h>
+#include <excitor/run/run_config.h>
+#include <excitor/run/training_run.h>
 #include <excitor/util/error.h>
 #include <excitor/util/log.h>
 #include <excitor/util/system.h>
 
 #include "commands.h"
 #include "config_options.h"
-#include "training_run.h"
 
 namespace excitor {
 namespace {
