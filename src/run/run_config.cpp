@@ -375,11 +375,12 @@ std::string run_config_reference() {
             settings_reference([&](Describer& d) { section.describe(d); });
   }
   return page +
-      "\n## `data.prompt_template` as an object\n\n"
-      "Its texts hold the places named below; `{eos}` may stand anywhere. BOS stands first in any case; "
-      "`{bos}` at the beginning of later_prompt puts one in front of each later turn. alpaca-lora's template "
-      "files are such objects. `excitor generate --template FILE.json` takes one too.\n\n" +
-      PromptTemplate::object_reference();
+         "\n## `data.prompt_template` as an object\n\n"
+         "Its texts hold the places named below; `{eos}` may stand anywhere. BOS stands first in any case; "
+         "`{bos}` at the beginning of later_prompt puts one in front of each later turn. alpaca-lora's "
+         "template "
+         "files are such objects. `excitor generate --template FILE.json` takes one too.\n\n" +
+         PromptTemplate::object_reference();
 }
 
 }  // namespace excitor
