@@ -11,6 +11,8 @@
 #include <ATen/ops/silu_backward.h>
 #include <torch/library.h>
 
+#include "cpu_operators.h"
+
 namespace excitor::operators {
 namespace {
 
@@ -82,6 +84,13 @@ at::Tensor plain_softmax_cross_entropy_(at::Tensor& raw, const at::Tensor& targe
   return loss;
 }
 
+TensorPair rms_norm_backward_on_cpu(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
+                                    const at::Tensor& rstd, std::array<bool, 2> needs) {
+  const auto dx = needs[0] ? cpu_rms_norm_backward(dy, x, weight, rstd) : std::nullopt;
+  if (!dx) return plain_rms_norm_backward(dy, x, weight, rstd, needs);
+  return {*dx, std::get<1>(plain_rms_norm_backward(dy, x, weight, rstd, {false, needs[1]}))};
+}
+
 /// The operator of this name, found once, called below autograd.
 template <class Signature>
 class Operator {
@@ -120,6 +129,31 @@ TORCH_LIBRARY_IMPL(excitor, CompositeExplicitAutograd, library) {
   library.impl("silu_mul_backward", plain_silu_mul_backward);
   library.impl("rotate_half", plain_rotate_half);
   library.impl("softmax_cross_entropy_", plain_softmax_cross_entropy_);
+}
+
+TORCH_LIBRARY_IMPL(excitor, CPU, library) {
+  library.impl("rms_norm", [](const at::Tensor& x, const at::Tensor& weight, double eps) {
+    const auto result = cpu_rms_norm(x, weight, eps);
+    return result ? *result : plain_rms_norm(x, weight, eps);
+  });
+  library.impl("rms_norm_backward", rms_norm_backward_on_cpu);
+  library.impl("silu_mul", [](const at::Tensor& gate, const at::Tensor& up) {
+    const auto result = cpu_silu_mul(gate, up);
+    return result ? *result : plain_silu_mul(gate, up);
+  });
+  library.impl("silu_mul_backward", [](const at::Tensor& dy, const at::Tensor& gate, const at::Tensor& up) {
+    const auto result = cpu_silu_mul_backward(dy, gate, up);
+    return result ? *result : plain_silu_mul_backward(dy, gate, up);
+  });
+  library.impl("rotate_half", [](const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+    const auto result = cpu_rotate_half(x, cos, sin);
+    return result ? *result : plain_rotate_half(x, cos, sin);
+  });
+  library.impl("softmax_cross_entropy_",
+               [](at::Tensor& logits, const at::Tensor& targets, double weight, bool needs_grad) {
+                 const auto result = cpu_softmax_cross_entropy_(logits, targets, weight, needs_grad);
+                 return result ? *result : plain_softmax_cross_entropy_(logits, targets, weight, needs_grad);
+               });
 }
 
 TensorPair rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {

@@ -1,8 +1,8 @@
 // Fused operators that a device may compute in its own way. They are operators of ATen's dispatcher, in the
-// namespace "excitor": what stands here in plain ATen calls serves every device, and the CUDA module
-// registers kernels of its own. Nothing here knows autograd; the backward passes are operators like the
-// others. T tokens, h heads, d head width, D width, F feed-forward width. Any floating type unless said
-// otherwise.
+// namespace "excitor": what stands here in plain ATen calls serves every device, cpu_operators.h has kernels
+// for CPUs, and the CUDA module registers kernels of its own. Nothing here knows autograd; the backward
+// passes are operators like the others. T tokens, h heads, d head width, D width, F feed-forward width. Any
+// floating type unless said otherwise.
 #pragma once
 
 #include <array>

@@ -26,6 +26,7 @@
 #include <excitor/tensor/fused.h>
 #include <excitor/tensor/matmul.h>
 
+#include "cpu_operators.h"
 #include "flash_attention.h"
 
 namespace excitor {
@@ -77,6 +78,7 @@ int64_t block_length(int64_t heads, int64_t length) {
 at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k, int64_t block) {
   const int64_t n = k.size(1);
   at::Tensor scores = at::bmm(q, k.transpose(1, 2));
+  if (operators::cpu_causal_softmax_(scores, block)) return scores;
   const at::Tensor later = at::ones({block, block}, q.options().dtype(at::kBool)).triu_(1);  // [B,B]
   scores.unflatten(1, {-1, block})
       .narrow(3, n - block, block)
@@ -84,6 +86,12 @@ at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k, int64_t block
   // In place where that is known to be sound: ATen promises it for no device.
   if (!scores.is_cpu()) return at::_softmax(scores, -1, /*half_to_float=*/false);
   return at::_softmax_out(scores, scores, -1, /*half_to_float=*/false);
+}
+
+/// The gradient of the scores from that of their probabilities, which may be overwritten.
+at::Tensor score_gradients(at::Tensor dp, const at::Tensor& p, int64_t block) {
+  if (operators::cpu_causal_softmax_backward_(dp, p, block)) return dp;
+  return at::_softmax_backward_data(dp, p, -1, p.scalar_type());
 }
 
 /// One segment of the queries, keys and values, and what becomes of it.
@@ -134,7 +142,7 @@ class SegmentAttention {
     const at::Tensor dy = block_rows(grad, begin, rows);                      // [G,g·B,d]
     const at::Tensor p = probabilities(q, k, rows);                           // [G,g·B,n]
     const at::Tensor dp = at::bmm(dy, first_keys(v_, n).transpose(1, 2)).to(p.scalar_type());
-    const at::Tensor ds = at::_softmax_backward_data(dp, p, -1, p.scalar_type()).to(type);
+    const at::Tensor ds = score_gradients(dp, p, rows).to(type);
     gradients.q.narrow(2, begin, rows).copy_(at::bmm(ds, k.to(type)).unflatten(1, {-1, rows}));
     first_keys(gradients.k, n).add_(at::bmm(ds.transpose(1, 2), q.to(type)));
     first_keys(gradients.v, n).add_(at::bmm(p.to(type).transpose(1, 2), dy));
