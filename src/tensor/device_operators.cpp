@@ -88,7 +88,8 @@ TensorPair rms_norm_backward_on_cpu(const at::Tensor& dy, const at::Tensor& x, c
                                     const at::Tensor& rstd, std::array<bool, 2> needs) {
   const auto dx = needs[0] ? cpu_rms_norm_backward(dy, x, weight, rstd) : std::nullopt;
   if (!dx) return plain_rms_norm_backward(dy, x, weight, rstd, needs);
-  return {*dx, std::get<1>(plain_rms_norm_backward(dy, x, weight, rstd, {false, needs[1]}))};
+  if (!needs[1]) return {*dx, at::Tensor()};
+  return {*dx, std::get<1>(plain_rms_norm_backward(dy, x, weight, rstd, {false, true}))};
 }
 
 /// The operator of this name, found once, called below autograd.
