@@ -89,6 +89,7 @@ class Chat {
 
   void reset() {
     turns_.clear();
+    answers_ = 0;
     image_ = {};
     log::info("the conversation is forgotten");
   }
@@ -100,6 +101,7 @@ class Chat {
     }
     turns_.push_back({.role = Role::user, .content = question});
     if (!fit_context()) return;
+    ++answers_;
     const std::string answer = generate(answerer_.generator);
     turns_.push_back({.role = Role::assistant, .content = answer});
   }
@@ -142,6 +144,7 @@ class Chat {
   std::string generate(const Generator& generator) {
     const std::vector<TokenId> prompt = prompt_ids();
     SamplingSettings sampling = answerer_.sampling;
+    sampling.prompt_index = answers_ - 1;
     sampling.max_new_tokens =
         std::min(sampling.max_new_tokens, context_length() - static_cast<int64_t>(prompt.size()));
     const StopSignals signals;
@@ -165,6 +168,7 @@ class Chat {
   ImageViewer viewer_;
   std::optional<Message> system_;
   std::vector<Message> turns_;  ///< user, assistant, user, …
+  uint64_t answers_ = 0;        ///< with the one under way: each draws random numbers of its own
   SeenImage image_;             ///< of the whole conversation; its words stand with the first question
 };
 

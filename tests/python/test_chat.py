@@ -96,6 +96,18 @@ def test_base_shows_both_answers_and_leaves_the_conversation_as_it_was(model, ju
     assert written[len(start):] == without[len(first["text"]) + 1:]
 
 
+def test_each_answer_draws_random_numbers_of_its_own(model_factory):
+    """The context holds one question alone, so that the second answer follows the same prompt as the first."""
+    model = model_factory(std=0.3, seed=5, max_position_embeddings=40)
+    question = " ".join(QUESTIONS)
+    sampling = ["--temperature", 2, "--seed", 3]
+    written, said = chat(model, [question, question], *sampling)
+    first, = generate(model, "--prompt", question, "--max-new-tokens", NEW_TOKENS, *sampling)
+    assert "dropped" in said
+    assert written.startswith(first["text"] + "\n")
+    assert written != (first["text"] + "\n") * 2
+
+
 def test_commands_that_cannot_be_followed_are_said(model):
     written, said = chat(model, ["/base", "/help", "/x"])
     assert written == ""
