@@ -55,7 +55,8 @@ ResumeState ResumeState::from_json(const Json& json) {
   ResumeState state{.bad_steps_in_a_row = json.value("bad_steps_in_a_row", int64_t{0}),
                     .unfinished = parse_unfinished(json.value("unfinished", "")),
                     .best = {}};
-  if (!json.contains("best_eval_loss")) return state;
+  // null: a loss that was not finite, as earlier versions wrote it.
+  if (!json.contains("best_eval_loss") || !json["best_eval_loss"].is_number()) return state;
   state.best = {.eval_loss = json["best_eval_loss"].get<double>(),
                 .step = json["best_step"].get<int64_t>(),
                 .evaluations_since = json["evaluations_since_best"].get<int64_t>()};

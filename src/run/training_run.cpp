@@ -185,6 +185,11 @@ std::unique_ptr<Trainer> TrainingRun::make_trainer() {
           }});
 }
 
+Unfinished TrainingRun::due_after(const Trainer& trainer) const {
+  if (evaluation_is_due(trainer, trainer.steps_done())) return Unfinished::evaluation;
+  return is_at_rung(trainer) ? Unfinished::rung : Unfinished::nothing;
+}
+
 RunOutcome TrainingRun::train(Trainer& trainer) {
   make_evaluation();
   const int64_t first_step = trainer.steps_done();
@@ -201,6 +206,7 @@ RunOutcome TrainingRun::train(Trainer& trainer) {
   while (!ends() && !is_paused(trainer)) {
     profile.begin(trainer.steps_done() + 1);
     const StepMetrics step = trainer.step();
+    state_.unfinished = due_after(trainer);  // if an error comes in between
     end_profiled_step(profile, step.step);
     tokens += step.tokens;
     record_step(step);

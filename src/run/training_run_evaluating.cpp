@@ -1,5 +1,6 @@
 // The evaluations in the course of a run: when they are due, and what follows from them.
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include <fmt/format.h>
@@ -101,9 +102,10 @@ void TrainingRun::score_tasks(const Trainer& trainer, Json& event, std::string& 
 }
 
 void TrainingRun::judge(double eval_loss, int64_t step) {
-  if (state_.best.eval_loss &&
-      !(eval_loss < *state_.best.eval_loss - config_.eval.early_stopping_threshold)) {
-    ++state_.best.evaluations_since;
+  const std::optional<double> best = state_.best.eval_loss;
+  const bool is_lower = !best || eval_loss < *best - config_.eval.early_stopping_threshold;
+  if (!std::isfinite(eval_loss) || !is_lower) {
+    if (best) ++state_.best.evaluations_since;
     return;
   }
   state_.best = {.eval_loss = eval_loss, .step = step, .evaluations_since = 0};

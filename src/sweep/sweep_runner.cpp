@@ -115,7 +115,7 @@ void SweepRunner::run() {
   try {
     run_all();
   } catch (...) {
-    write_results();
+    write_results_or_warn();  // what ended the sweep is what is told
     throw;
   }
   write_results();
@@ -231,8 +231,15 @@ void SweepRunner::drop_behind(size_t rung) {
   std::vector<double> keys;
   for (SweepRow& row : rows_) {
     if (row.state == "failed" || row.state == "dropped") continue;
+    const Json figures = summarise_rung(folder_of(row), share);
+    if (figures.empty() && row.state != "finished") {
+      log::warning(
+          fmt::format("point {} passed rung {} before the sweep had it: it goes on, and is not compared",
+                      row.point, rung + 1));
+      continue;
+    }
     compared.push_back(&row);
-    keys.push_back(rule.key_of(summarise_rung(folder_of(row), share)));
+    keys.push_back(rule.key_of(figures));
   }
   if (compared.empty()) return;
   const std::vector<size_t> kept = survivors(keys, plan_.settings.early_stop->keep);
@@ -291,12 +298,16 @@ void SweepRunner::write_results_now_and_then() {
   constexpr std::chrono::seconds kBetween(5);
   const auto now = std::chrono::steady_clock::now();
   if (now - last_write_ < kBetween) return;
+  write_results_or_warn();
+  last_write_ = std::chrono::steady_clock::now();
+}
+
+void SweepRunner::write_results_or_warn() const {
   try {
     write_results();
   } catch (const IoError& error) {
     log::warning(fmt::format("the results are not up to date: {}", error.what()));
   }
-  last_write_ = std::chrono::steady_clock::now();
 }
 
 void SweepRunner::write_results() const {

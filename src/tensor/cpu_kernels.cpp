@@ -50,8 +50,7 @@ EXCITOR_INLINE float exponential(float x) {
   p = p * r + 0.166665768f;
   p = p * r + 0.5f;
   const float power = r * r * p + r + 1;
-  return __builtin_bit_cast(
-      float, __builtin_bit_cast(uint32_t, power) + (__builtin_bit_cast(uint32_t, shifted) << 23));
+  return power * __builtin_bit_cast(float, (__builtin_bit_cast(uint32_t, shifted) << 23) + 0x3f800000u);
 }
 
 EXCITOR_INLINE float sigmoid(float x) {

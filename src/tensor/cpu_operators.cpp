@@ -8,6 +8,7 @@
 #include <ATen/Version.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <c10/util/Exception.h>
 
 #include "cpu_kernels.h"
 
@@ -44,7 +45,7 @@ std::optional<cpu::Scalar> common_type(std::initializer_list<const at::Tensor*> 
   return kernels() != nullptr && fits ? scalar_of(first) : std::nullopt;
 }
 
-/// Calls kernel(arguments…, begin, end) for parts of [0, count), each of which costs `size` numbers.
+/// Calls work(begin, end) for parts of [0, count), each of which costs `size` numbers.
 template <class Work>
 void in_parallel(int64_t count, int64_t size, const Work& work) {
   constexpr int64_t kNumbersOfAThread = 32'768;
@@ -87,7 +88,7 @@ std::optional<at::Tensor> cpu_rms_norm_backward(const at::Tensor& dy, const at::
 
 std::optional<at::Tensor> cpu_silu_mul(const at::Tensor& gate, const at::Tensor& up) {
   const auto type = common_type({&gate, &up});
-  if (!type) return std::nullopt;
+  if (!type || gate.sizes() != up.sizes()) return std::nullopt;
   at::Tensor y = at::empty_like(gate);
   const cpu::SiluMul a{.gate = gate.const_data_ptr(), .up = up.const_data_ptr(), .y = y.mutable_data_ptr()};
   in_parallel(gate.numel(), 1,
@@ -99,7 +100,7 @@ std::optional<std::tuple<at::Tensor, at::Tensor>> cpu_silu_mul_backward(const at
                                                                         const at::Tensor& gate,
                                                                         const at::Tensor& up) {
   const auto type = common_type({&dy, &gate, &up});
-  if (!type) return std::nullopt;
+  if (!type || gate.sizes() != up.sizes() || dy.sizes() != up.sizes()) return std::nullopt;
   const at::Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
   const cpu::SiluMulBackward a{.dy = dy.const_data_ptr(),
                                .gate = gate.const_data_ptr(),
@@ -113,7 +114,9 @@ std::optional<std::tuple<at::Tensor, at::Tensor>> cpu_silu_mul_backward(const at
 
 std::optional<at::Tensor> cpu_rotate_half(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   const auto type = common_type({&cos, &sin});
-  if (!type || x.scalar_type() != cos.scalar_type() || x.stride(2) != 1) return std::nullopt;
+  const bool fits = x.scalar_type() == cos.scalar_type() && x.stride(2) == 1 &&
+                    cos.sizes() == at::IntArrayRef{x.size(0), x.size(2) / 2} && sin.sizes() == cos.sizes();
+  if (!type || !fits) return std::nullopt;
   at::Tensor y = at::empty_like(x, at::MemoryFormat::Contiguous);
   const cpu::Rotation a{.x = x.const_data_ptr(),
                         .cos = cos.const_data_ptr(),
@@ -132,9 +135,16 @@ std::optional<at::Tensor> cpu_softmax_cross_entropy_(at::Tensor& logits, const a
                                                      double weight, bool needs_grad) {
   const auto type = common_type({&logits});
   if (!type || !targets.is_contiguous()) return std::nullopt;
+  const auto* const ids = targets.const_data_ptr<int64_t>();
+  TORCH_CHECK_INDEX(targets.numel() == logits.size(0), "cross-entropy: ", targets.numel(), " targets for ",
+                    logits.size(0), " rows of logits");
+  for (int64_t row = 0; row < targets.numel(); ++row) {
+    TORCH_CHECK_INDEX(0 <= ids[row] && ids[row] < logits.size(1), "cross-entropy: target ", ids[row],
+                      " is none of the ", logits.size(1), " tokens");
+  }
   const at::Tensor losses = at::empty({logits.size(0)}, logits.options().dtype(at::kFloat));
   const cpu::CrossEntropy a{.logits = logits.mutable_data_ptr(),
-                            .targets = targets.const_data_ptr<int64_t>(),
+                            .targets = ids,
                             .losses = losses.mutable_data_ptr<float>(),
                             .vocabulary = logits.size(1),
                             .weight = static_cast<float>(weight),

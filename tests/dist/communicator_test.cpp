@@ -1,7 +1,6 @@
 #include <excitor/dist/communicator.h>
 
 #include <atomic>
-#include <mutex>
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
@@ -101,7 +100,6 @@ TEST_P(Gloo, NobodyPassesABarrierBeforeAllAreThere) {
 TEST_P(Gloo, WhoDoesNotArriveIsNamedWithTheOperationAfterTheTimeLimit) {
   const int64_t late = size_ - 1;
   const auto begin = steady_clock::now();
-  std::mutex mutex;
   std::atomic<int64_t> told = 0;
   const auto errors = test::as_group(
       size_,

@@ -272,6 +272,17 @@ def test_more_is_kept_later(halved, tmp_path, model):
     assert [row["state"] for row in results(tmp_path / "out")] == ["finished"] * 4
 
 
+def test_a_point_that_is_beyond_a_rung_is_not_compared_at_it(tmp_path, model):
+    """The rungs are changed between two starts: the dropped point has nothing to show for an earlier one."""
+    points = {"train.seed": [1, 2]}
+    file = write(tmp_path, settings(model, points | {"early_stop": {"rungs": [0.5], "keep": 0.5}}, **HALVED))
+    run_excitor("sweep", file)
+    assert [row["steps"] for row in results(tmp_path / "out")] == [8, 4]
+    file = write(tmp_path, settings(model, points | {"early_stop": {"rungs": [0.25], "keep": 0.5}}, **HALVED))
+    assert "passed rung 1 before the sweep had it" in run_excitor("sweep", file).stderr
+    assert [row["state"] for row in results(tmp_path / "out")] == ["finished"] * 2
+
+
 def test_a_metric_and_its_direction_rank(tmp_path, model):
     (tmp_path / "choices.jsonl").write_text("".join(json.dumps({"context": f"Count {i}", "choices": ["the apples", "the stones"], "answer": i % 2}) + "\n"
                                                     for i in range(9)))

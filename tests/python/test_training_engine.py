@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import safetensors.torch
+import sentencepiece
 import torch
 
 import integration_support as support
@@ -188,6 +189,34 @@ def test_bad_steps_are_left_out_and_their_examples_named_until_it_is_enough(tmp_
     [checkpoint] = (tmp_path / "run/checkpoints").glob("step-*")  # what was done before is not lost
     assert f"the same command goes on from {checkpoint}" in words
     assert " loss nan" not in words
+
+
+def test_the_evaluation_of_a_step_that_ends_the_run_is_made_up_for(tmp_path, model):
+    whole = configuration(model, method={"type": "lora", "r": 2}, data={"val_size": 2}, eval={"eval_steps": 1},
+                          train={"max_steps": 3, "micro_batch_size": 2, "learning_rate": 1e12, "max_nonfinite_steps": 1, "warmup_ratio": 0})
+    config = write_run(tmp_path, whole)
+    support.refused("train", config, words=["learning_rate"], code=1)
+    assert [row["step"] for row in events(tmp_path / "run", "eval")] == [0, 1, 2]
+    run_excitor("train", config)
+    assert [row["step"] for row in events(tmp_path / "run", "eval")] == [0, 1, 2, 3]
+
+
+def test_a_validation_loss_that_is_not_a_number_is_never_the_best(tmp_path, tokenizer_file):
+    """Tokens of the validation row alone are damaged in the base."""
+    model = support.write_model(tmp_path / "model", tokenizer_file)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer_file))
+    known = {number for row in support.ROWS for text in row.values() for number in pieces.encode(text)}
+    weights = safetensors.torch.load_file(model / "model.safetensors")
+    weights["model.embed_tokens.weight"][sorted(set(pieces.encode("Z?Z?Z?")) - known)] = float("nan")
+    safetensors.torch.save_file(weights, model / "model.safetensors")
+    (tmp_path / "validation.json").write_text(json.dumps([{"instruction": "Count", "output": "Z?Z?Z?"}]))
+    whole = configuration(model, data={"validation": [{"path": "validation.json"}]}, train={"max_steps": 4},
+                          eval={"eval_steps": 1, "early_stopping_patience": 2}, checkpoint={"load_best_model_at_end": True})
+    done = run_excitor("train", write_run(tmp_path, whole))
+    assert [row["eval_loss"] for row in events(tmp_path / "run", "eval")] == [None] * 5
+    assert "the result is the last state" in done.stderr
+    plain, _ = train(tmp_path / "plain", model, train={"max_steps": 4})
+    assert adapter_bytes(tmp_path / "run") == adapter_bytes(plain)
 
 
 def test_what_cannot_learn_is_reported_by_step_three(tmp_path, model):

@@ -6,6 +6,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/eye.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/isnan.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randint.h>
@@ -109,6 +110,32 @@ TEST_P(CpuKernels, CausalAttentionOverBlocksOfQueries) {
   const Function attend = [&](const Tensors& x) { return causal_attention(x[0], x[1], x[2], segments); };
   expect_as_in_double(attend, {random({200, 4, 16}), random({200, 2, 16}), random({200, 2, 16})},
                       random({200, 4, 16}));
+}
+
+/// NaN of any bits: those of a damaged file as well as those that arithmetic makes.
+TEST(CpuKernelsOfNaN, LossAndAttentionAreNaNToo) {
+  const Linear identity = Linear::dense(at::eye(67));
+  for (const int64_t bits : {0x7fc00000, 0x7fc00001, 0x7fffffff, -1}) {
+    const at::Tensor nan = at::full({}, bits, at::kInt).view(at::kFloat);
+    at::Tensor x = at::randn({40, 67});
+    x[3][5] = nan;
+    const at::Tensor loss = cross_entropy(x, {.frozen = identity}, at::zeros({40}, at::kLong), {});
+    EXPECT_TRUE(loss.isnan().item<bool>()) << bits;
+    at::Tensor k = at::randn({40, 2, 16});
+    k[7][1] = nan;
+    const at::Tensor q = at::randn({40, 2, 16});
+    const at::Tensor y = causal_attention(q, k, q, Segments({40}));
+    EXPECT_TRUE(y.select(1, 1).narrow(0, 7, 33).isnan().all().item<bool>()) << bits;
+    EXPECT_FALSE(y.select(1, 0).isnan().any().item<bool>()) << bits;
+  }
+}
+
+TEST(CpuKernelsOfTargets, OneThatIsNoTokenIsAnError) {
+  const Linear identity = Linear::dense(at::eye(67));
+  for (const int64_t target : {-100, -1, 67}) {
+    const at::Tensor targets = at::full({4}, target, at::kLong);
+    EXPECT_THROW(cross_entropy(at::randn({4, 67}), {.frozen = identity}, targets, {}), c10::Error) << target;
+  }
 }
 
 /// The output layer is the identity, so that the logits are the same numbers in every type.

@@ -102,6 +102,7 @@ class TrainingRun {
   bool tasks_are_due(const Trainer& trainer) const;
   bool is_at_rung(const Trainer& trainer) const;
   bool is_paused(const Trainer& trainer) const;
+  Unfinished due_after(const Trainer& trainer) const;
   /// Records what a rung judges by, unless an evaluation has just told it.
   void evaluate_rung(const Trainer& trainer);
   /// report.html from what is recorded so far; a failure is a warning, the run goes on.

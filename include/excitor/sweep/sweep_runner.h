@@ -53,6 +53,7 @@ class SweepRunner {
   /// again.
   void write_results_now_and_then();
   void write_results() const;
+  void write_results_or_warn() const;
 
   SweepPlan plan_;
   PoolPlaces places_;
