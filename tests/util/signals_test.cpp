@@ -1,7 +1,10 @@
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <string>
 
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +50,23 @@ TEST(StopSignals, TheFormerHandlersAreBackAfterwards) {
   sigaction(SIGTERM, &before, &after);
   EXPECT_EQ(after.sa_handler, do_nothing);
 }
+
+#ifdef __x86_64__
+/// Matrix products do so: their generated code uses the stack pointer as one more register.
+TEST(StopSignals, AHandlerWritesNothingWhereTheStackPointerPoints) {
+  const StopSignals signals;
+  std::string memory(64 << 10, 'x');
+  char* const inside = memory.data() + memory.size() / 2;
+  long result = SYS_kill;
+  asm volatile("mov %%rsp, %%rbx; mov %[inside], %%rsp; syscall; mov %%rbx, %%rsp"
+               : "+a"(result)
+               : [inside] "r"(inside), "D"(getpid()), "S"(SIGTERM)
+               : "rbx", "rcx", "r11", "memory");
+  EXPECT_EQ(result, 0);
+  EXPECT_EQ(StopSignals::requested(), SIGTERM);
+  EXPECT_EQ(std::ranges::count(memory, 'x'), std::ssize(memory));
+}
+#endif
 
 }  // namespace
 }  // namespace excitor
