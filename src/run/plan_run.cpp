@@ -1,6 +1,7 @@
 #include <excitor/run/plan_run.h>
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 
 #include <excitor/data/sampler.h>
@@ -12,9 +13,24 @@
 
 namespace excitor {
 
+namespace {
+
+/// The most examples of one step: a step lies within an epoch, which holds each file as often as its weight
+/// says.
+int64_t most_examples_of_step(const RunConfig& config, const Dataset& dataset) {
+  double repetitions = 1;
+  for (const DataFileSettings& file : config.data.train)
+    repetitions = std::max(repetitions, std::ceil(file.weight));
+  const int64_t of_step = config.train.examples_per_step(/*processes=*/1);
+  const double of_epoch = repetitions * static_cast<double>(dataset.size());
+  return of_epoch < static_cast<double>(of_step) ? static_cast<int64_t>(of_epoch) : of_step;
+}
+
+}  // namespace
+
 int64_t largest_micro_batch_tokens(const RunConfig& config, const Dataset& dataset) {
   const MicroBatchLimits limits = micro_batch_limits(config);
-  const int64_t examples = config.train.examples_per_step(/*processes=*/1);
+  const int64_t examples = most_examples_of_step(config, dataset);
   int64_t longest = 0;
   for (int64_t i = 0; i < dataset.size(); ++i) longest = std::max(longest, dataset.tokens(i));
   if (!limits.packing) return longest * std::min(limits.max_examples, examples);
@@ -23,7 +39,7 @@ int64_t largest_micro_batch_tokens(const RunConfig& config, const Dataset& datas
 
 int64_t largest_micro_batch_images(const RunConfig& config, const Dataset& dataset) {
   const MicroBatchLimits limits = micro_batch_limits(config);
-  const int64_t examples = config.train.examples_per_step(/*processes=*/1);
+  const int64_t examples = most_examples_of_step(config, dataset);
   int64_t images = 0, shortest = limits.max_tokens;
   for (int64_t i = 0; i < dataset.size(); ++i) {
     if (dataset.image(i).empty()) continue;

@@ -62,6 +62,14 @@ def test_check_counts_processes_and_checkpoints(tmp_path, model):
         assert report["disk"]["checkpoints"] == 5, "after steps 2, 4, 6 and 8, and when it is stopped"
 
 
+@pytest.mark.parametrize("packing", [True, False])
+def test_check_plans_for_no_more_examples_than_there_are(tmp_path, model, packing):
+    file = write_run(tmp_path, configuration(model, data={"packing": packing}))
+    plans = [json.loads(run_excitor("check", file, "--json", f"train.micro_batch_size={size}").stdout)["memory"]["total"]
+             for size in (len(support.ROWS), 1_000_000)]
+    assert plans[0] == plans[1]
+
+
 def test_check_says_what_train_would_refuse_of_the_output_dir(tmp_path, model):
     file = support.write_run(tmp_path, support.configuration(model))
     assert "holds no run yet" in run_excitor("check", file).stdout
