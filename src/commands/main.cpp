@@ -3,10 +3,12 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <c10/util/Exception.h>
@@ -96,6 +98,12 @@ int parse_and_run(int argc, char** argv) {
   return result.exit_code;
 }
 
+/// Errors of a path that was given, not of the disk.
+bool is_wrong_path(const std::error_code& code) {
+  return code == std::errc::permission_denied || code == std::errc::filename_too_long ||
+         code == std::errc::too_many_symbolic_link_levels;
+}
+
 }  // namespace
 
 int run_program(int argc, char** argv) {
@@ -115,6 +123,9 @@ int run_program(int argc, char** argv) {
   } catch (const Error& error) {
     log::error(error.what());
     return error.exit_code();
+  } catch (const std::filesystem::filesystem_error& error) {
+    log::error(fmt::format("{}: {}", error.path1().string(), error.code().message()));
+    return is_wrong_path(error.code()) ? 2 : 1;
   } catch (const std::bad_alloc&) {
     log::error(
         "out of memory: lower train.micro_batch_size (or micro_batch_tokens), or load the model as bfloat16");

@@ -32,8 +32,9 @@ double Ranking::key_of(const Json& results) const {
 }
 
 Ranking default_ranking(const std::vector<SweepRow>& rows) {
+  // A run that has diverged has no finite loss on its validation data, but the base has.
   const bool evaluated = std::all_of(rows.begin(), rows.end(), [](const SweepRow& row) {
-    return row.state != "finished" || row.results.contains("eval_loss");
+    return row.state != "finished" || row.results.contains("eval_loss") || row.results.contains("base_loss");
   });
   const bool any = std::any_of(rows.begin(), rows.end(),
                                [](const SweepRow& row) { return row.results.contains("eval_loss"); });

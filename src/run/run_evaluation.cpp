@@ -9,6 +9,7 @@
 #include <excitor/tokenizer/prompt_template.h>
 #include <excitor/train/batch.h>
 #include <excitor/train/health.h>
+#include <excitor/util/error.h>
 #include <excitor/util/signals.h>
 
 namespace excitor {
@@ -109,12 +110,14 @@ Json RunEvaluation::samples() const {
   const SamplingSettings sampling{.max_new_tokens = task_.settings.sample_max_new_tokens,
                                   .stop = prompt_template.stop_texts()};
   Json samples = Json::array();
-  // Adds the answer to a sample, unless a signal has cut it off.
+  // Adds the answer to a sample; after a signal, which may have cut it off, there is none.
   const auto add = [&](Json sample, const at::Tensor& image) {
     const Instruction asked{.instruction = sample["prompt"].get<std::string>(), .input = ""};
     const auto prompt = task_.tokenizer.encode_pieces(prompt_template.prompt(asked)).ids;
     sample["text"] = generator.generate(prompt, sampling, {}, image).text;
-    if (!generator.stops_on_signal || StopSignals::requested() == 0) samples.push_back(std::move(sample));
+    const int signal = generator.stops_on_signal ? StopSignals::requested() : 0;
+    if (signal != 0) throw Interrupted("stopped while samples were generated", signal);
+    samples.push_back(std::move(sample));
   };
   for (const std::string& prompt : task_.settings.sample_prompts) add({{"prompt", prompt}}, /*image=*/{});
   for (const std::string& file : task_.settings.sample_images) {

@@ -1,6 +1,8 @@
 // The evaluations in the course of a run: when they are due, and what follows from them.
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
 #include <string>
 
 #include <fmt/format.h>
@@ -62,13 +64,20 @@ void TrainingRun::evaluate(const Trainer& trainer) {
   const bool is_judged = state_.unfinished == Unfinished::tasks;
   if (!is_judged) state_.unfinished = Unfinished::evaluation;
   std::string text;
-  Json event = evaluation_->measure(step, text);
+  Json event;
+  interruptible(trainer, [&] {
+    try {
+      event = evaluation_->measure(step, text);
+    } catch (const Interrupted&) {
+      record_health(trainer);
+      throw;
+    }
+  });
   if (event.contains("eval_loss") && !is_judged) judge(event["eval_loss"].get<double>(), step);
   state_.unfinished = Unfinished::tasks;
   const bool scores_tasks = tasks_are_due(trainer);
-  // Scoring takes long and may be cut off, and a continuation does not have the step's gradient norms.
-  if (scores_tasks && !is_judged) record_health(trainer);
-  if (scores_tasks) score_tasks(trainer, event, text);
+  if (scores_tasks) record_health(trainer);  // scoring takes long and may be cut off
+  if (scores_tasks) interruptible(trainer, [&] { evaluation_->score_tasks(event, text); });
   state_.unfinished = Unfinished::nothing;
   if (event.size() > kKeysOfNoFigure) {
     record(event, "eval");
@@ -81,14 +90,18 @@ void TrainingRun::evaluate(const Trainer& trainer) {
 }
 
 void TrainingRun::record_health(const Trainer& trainer) {
+  const std::map<std::string, double> norms = trainer.gradient_norms();
+  // The continuation of an evaluation that was cut off: the step's norms are not known any more, and were
+  // recorded then.
+  if (trainer.steps_done() > 0 && norms.empty()) return;
   const bool takes_part = is_first() || inputs_.base->model.weights().sharded();
   if (takes_part && config_.eval.health && !config_.method.method->trains_whole_model())
-    record(evaluation_->health(trainer.steps_done(), trainer.gradient_norms()), "health");
+    record(evaluation_->health(trainer.steps_done(), norms), "health");
 }
 
-void TrainingRun::score_tasks(const Trainer& trainer, Json& event, std::string& text) {
+void TrainingRun::interruptible(const Trainer& trainer, const std::function<void()>& evaluate) {
   try {
-    evaluation_->score_tasks(event, text);
+    evaluate();
   } catch (const Interrupted& stop) {
     clear_progress();
     const int signal = stop.exit_code() - 128;
@@ -140,9 +153,10 @@ void TrainingRun::evaluate_rung(const Trainer& trainer) {
   if (evaluated_step_ == step && (inputs_.tasks->empty() || tasks_are_due(trainer))) return;
   state_.unfinished = Unfinished::rung;
   std::string text;
-  Json event = evaluation_->measure(step, text);
+  Json event;
+  interruptible(trainer, [&] { event = evaluation_->measure(step, text); });
   event["event"] = "rung";
-  if (!inputs_.tasks->empty()) score_tasks(trainer, event, text);
+  if (!inputs_.tasks->empty()) interruptible(trainer, [&] { evaluation_->score_tasks(event, text); });
   state_.unfinished = Unfinished::nothing;
   record(event, "rung");
   clear_progress();

@@ -630,6 +630,15 @@ def test_standard_output_is_full(good_model, arguments):
     assert "standard output" in done.stderr and "internal error" not in done.stderr
 
 
+@pytest.mark.parametrize("path, reason", [("x" * 300, "File name too long"), ("loop", "Too many levels of symbolic links")], ids=["long", "loop"])
+@pytest.mark.parametrize("arguments", [["train", "PATH"], ["generate", "PATH", "--prompt", "a"], ["train", "run.json", "model.path=PATH"]], ids=" ".join)
+def test_a_path_that_can_be_none_is_named_with_the_reason(tmp_path, good_model, path, reason, arguments):
+    write_run(tmp_path, configuration(good_model))
+    (tmp_path / "loop").symlink_to("loop")
+    places = {"run.json": str(tmp_path / "run.json"), "PATH": str(tmp_path / path), "model.path=PATH": f"model.path={tmp_path / path}"}
+    refused(*(places.get(argument, argument) for argument in arguments), words=[tmp_path / path, reason], code=2)
+
+
 def test_nobody_reads_standard_output(good_model):
     """As in `excitor generate … | head -0`."""
     process = support.start("generate", good_model, "--prompt", "a", "--max-new-tokens", 20, stdout=subprocess.PIPE)

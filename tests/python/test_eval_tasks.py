@@ -119,10 +119,14 @@ def test_files_are_read_before_the_weights(tmp_path, model, tokenizer_file):
     assert "choices.jsonl:1" in words and "NOT ready" in words
 
 
-def test_a_signal_while_they_are_scored_loses_nothing(tmp_path, model):
-    """The run is stopped in the long scoring after step 2 and goes on; every record is that of the undisturbed run."""
+LONG = {"benchmarks": {"tasks": ["choices=choices.jsonl"], "task_steps": 2}, "samples": {"sample_prompts": ["Count"] * 40, "sample_max_new_tokens": 60}}
+
+
+@pytest.mark.parametrize("part", LONG)
+def test_a_signal_in_an_evaluation_loses_nothing(tmp_path, model, part):
+    """The run is stopped in the long part of the evaluation after step 2 and goes on; every record is that of the undisturbed run."""
     for name in ("undisturbed", "stopped"):
-        write(tmp_path / name, model, ["choices=choices.jsonl"], data={"val_size": 4}, eval={"tasks": ["choices=choices.jsonl"], "eval_steps": 2, "task_steps": 2})
+        write(tmp_path / name, model, LONG[part].get("tasks", []), data={"val_size": 4}, eval=LONG[part] | {"eval_steps": 2})
         evaluation_files.write_choices(tmp_path / name / "choices.jsonl", rows=300)
     run_excitor("train", tmp_path / "undisturbed/run.json")
     process = support.start("train", tmp_path / "stopped/run.json")

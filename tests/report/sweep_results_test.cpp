@@ -45,6 +45,13 @@ TEST(SweepResults, TrainingLossRanksWhereARunHasNoEvaluation) {
   EXPECT_EQ(ranked(rows, {"eval_loss"})[2].point, 5);  // without a value: after those that have one
 }
 
+TEST(SweepResults, AnEvaluationThatIsNotFiniteIsLastAndChangesNoRule) {
+  std::vector<SweepRow> rows = kRows;
+  rows.push_back(row(5, "finished", {{"base_loss", 2.5}, {"train_loss", 0.1}}));
+  EXPECT_EQ(default_ranking(rows).metric, "eval_loss");
+  EXPECT_EQ(order(ranked(rows, default_ranking(rows))), (std::vector<int64_t>{3, 1, 5, 2, 4}));
+}
+
 TEST(SweepResults, OfAccuraciesTheHighestIsTheBest) {
   const std::vector<SweepRow> rows = {row(1, "finished", {{"mmlu.accuracy", 0.25}}),
                                       row(2, "finished", {{"mmlu.accuracy", 0.5}}), row(3, "finished", {})};

@@ -37,7 +37,7 @@ struct Ranking {
   double key_of(const Json& results) const;
 };
 
-/// By eval_loss when every finished row has one, else by train_loss.
+/// By eval_loss when every finished row was evaluated, else by train_loss.
 Ranking default_ranking(const std::vector<SweepRow>& rows);
 
 /// The rows by rank: finished ones by the figure (equal ones, and those without a finite value, in the

@@ -43,6 +43,7 @@ class RunEvaluation {
 
   /// The "eval" event of a step; where there is nothing to evaluate on, it holds no figure. `text` becomes
   /// its line for people. All processes call it, losses are those of all; samples are rank 0's alone.
+  /// Throws Interrupted as score_tasks().
   Json measure(int64_t step, std::string& text);
   /// Adds "tasks" to such an event: [{"name", "type", "samples", "metrics", "base_metrics"}]. Every process
   /// scores all of them, so that none waits for another. Throws Interrupted after a signal, where there is

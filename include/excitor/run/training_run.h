@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -81,8 +82,7 @@ class TrainingRun {
   std::string save_what_is_done(const Trainer& trainer);
   /// To metrics.jsonl, in rank 0.
   void record(const Json& event, std::string_view group);
-  /// Makes place on the terminal for a message.
-  void clear_progress();
+  void clear_progress();  ///< makes place on the terminal for a message
   void probe_memory(Trainer& trainer) const;
   void end_profiled_step(StepProfile& profile, int64_t step);
   /// Saves when steps, seconds or a signal ask for it; throws Interrupted after SIGINT or SIGTERM.
@@ -97,8 +97,8 @@ class TrainingRun {
   int64_t peak_memory() const;
   void evaluate(const Trainer& trainer);
   void record_health(const Trainer& trainer);
-  /// The benchmarks into an event; a signal meanwhile leaves a checkpoint that says what is unfinished.
-  void score_tasks(const Trainer& trainer, Json& event, std::string& text);
+  /// A part of an evaluation; a signal meanwhile leaves a checkpoint that says what is unfinished.
+  void interruptible(const Trainer& trainer, const std::function<void()>& evaluate);
   bool tasks_are_due(const Trainer& trainer) const;
   bool is_at_rung(const Trainer& trainer) const;
   bool is_paused(const Trainer& trainer) const;
