@@ -91,8 +91,8 @@ void TrainingRun::evaluate(const Trainer& trainer) {
 
 void TrainingRun::record_health(const Trainer& trainer) {
   const std::map<std::string, double> norms = trainer.gradient_norms();
-  // The continuation of an evaluation that was cut off: the step's norms are not known any more, and were
-  // recorded then.
+  // The continuation of an evaluation that was cut off: the step's norms are not known any more. A signal has
+  // left them recorded, an error has not.
   if (trainer.steps_done() > 0 && norms.empty()) return;
   const bool takes_part = is_first() || inputs_.base->model.weights().sharded();
   if (takes_part && config_.eval.health && !config_.method.method->trains_whole_model())
